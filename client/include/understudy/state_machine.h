@@ -1,0 +1,56 @@
+// What an application gives the library: how to replay a record, how to save its state, how to load it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+
+#include "understudy/record.h"
+#include "understudy/status.h"
+
+namespace understudy {
+
+// Where a snapshot writes itself. Bytes arrive at the reader as they were written, chunk borders aside.
+class CheckpointWriter {
+ public:
+  virtual ~CheckpointWriter() = default;
+  // Borrowed for the call. An error means the checkpoint is given up; return it.
+  virtual Status Write(std::string_view bytes) = 0;
+};
+
+class CheckpointReader {
+ public:
+  virtual ~CheckpointReader() = default;
+  // Fills `buffer` with up to `size` bytes; 0 means the end, which is reached only when all checksums held.
+  virtual Result<size_t> Read(char* buffer, size_t size) = 0;
+};
+
+// A state frozen at one LSN.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  // Runs once, on a thread of the library's, while the state machine goes on.
+  virtual Status Write(CheckpointWriter& out) = 0;
+};
+
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+
+  // Applies one committed record. Spare: called in LSN order on the replay thread; with
+  // NodeOptions::parallel_apply, records of different keys come from several threads at once, those of
+  // one key in order, key 0 alone. Primary: called only with NodeOptions::apply_on_primary, after commit.
+  virtual void Apply(const Record& record) = 0;
+
+  // Cheap (it holds up the records behind it), called between two records: on the replay thread of a
+  // spare, or through NodeOptions::run_between_records on a primary.
+  virtual std::unique_ptr<Snapshot> TakeSnapshot() = 0;
+
+  // Replaces the whole state with the checkpoint's. Never concurrent with Apply.
+  virtual Status Load(CheckpointReader& in) = 0;
+
+  // Back to the empty state, the one that LSN 0 stands for. Never concurrent with Apply.
+  virtual void Reset() = 0;
+};
+
+}  // namespace understudy

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the build needs, builds, and runs every test. On a fresh Debian 12, as root or with sudo.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: tests/run.sh [PRESET] [CTEST ARGUMENTS...]
+
+  PRESET   release (default), asan or tsan: how the code is built
+  the rest is handed to ctest, for example: tests/run.sh release -R replica
+
+Installs missing packages (deploy/packages.txt), configures, builds, runs the tests. Exit status 0 only if all passed.
+TEXT
+}
+
+case "${1:-}" in
+  -h|--help) usage; exit 0 ;;
+esac
+preset=release
+case "${1:-}" in
+  release|asan|tsan) preset=$1; shift ;;
+esac
+
+cd "$(dirname "$0")/.."
+deploy/install_packages.sh
+cmake --preset "$preset"
+cmake --build --preset "$preset" -j "$(nproc)"
+# Tests start servers and applications of their own and bind ports they are given, so they may run side by side; those
+# that fill the machine say RUN_SERIAL.
+ctest --preset "$preset" -j "$(nproc)" --no-tests=error "$@"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -9,6 +10,12 @@
 #include "understudy/status.h"
 
 namespace understudy {
+
+// The lane that applies records of `key` (not 0) when `lanes` threads replay: equal keys share a lane. Lanes of n and
+// of a multiple of n nest, so a state sharded by ReplayLane(key, 64) needs no locks for 1, 2, 4, ... 64 replay lanes.
+constexpr uint32_t ReplayLane(uint64_t key, uint32_t lanes) {
+  return static_cast<uint32_t>((((key * 0x9E3779B97F4A7C15ULL) >> 32) * lanes) >> 32);
+}
 
 // Where a snapshot writes itself. Bytes arrive at the reader as they were written, chunk borders aside.
 class CheckpointWriter {

@@ -1,0 +1,28 @@
+// The metadata store of a single machine: a LevelDB directory, every change synced before it is answered.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "log/env/file.h"
+#include "log/metadata/metadata_store.h"
+#include "understudy/status.h"
+
+namespace understudy {
+
+struct EmbeddedMetadataOptions {
+  size_t keys_max = 1u << 20;  // a CAS that would create more is refused with kResourceExhausted
+  size_t queue_max = 10'000;   // calls waiting; beyond it they are refused with kResourceExhausted
+  size_t watches_max = 10'000;
+};
+
+// Opens or creates `dir`. Callbacks run on one thread of the store's, in the order of the calls; a watcher sees a
+// change before the CAS that made it is answered. A change whose sync failed is answered kOutcomeUnknown, and from then
+// on every call fails with kIoError. The destructor answers what is queued with kCancelled, then returns; callbacks
+// must not destroy the store. kFailedPrecondition: another process has it open. `files` must outlive the store.
+Result<std::unique_ptr<MetadataStore>> OpenEmbeddedMetadataStore(const std::string& dir,
+                                                                 const EmbeddedMetadataOptions& options,
+                                                                 FileSystem* files);
+
+}  // namespace understudy

@@ -24,7 +24,8 @@ struct AppendRequest {
 };
 
 struct AppendResponse {
-  StatusCode code = StatusCode::kOk;  // kFenced, kGap, kConflict, kWrongDisk, kDataUnknown, kResourceExhausted, kCorruption
+  StatusCode code =
+      StatusCode::kOk;  // kFenced, kGap, kConflict, kWrongDisk, kDataUnknown, kResourceExhausted, kCorruption
   std::string detail;
   Lsn durable_tail;  // kOk: everything of the epoch up to here is on the disk; kGap: resend from here + 1
 };
@@ -113,12 +114,12 @@ struct ReplicaStatusRequest {
 struct ReplicaStatusResponse {
   StatusCode code = StatusCode::kOk;
   std::string detail;
-  Epoch sealed;         // appends of epochs <= this are refused
+  Epoch sealed;  // appends of epochs <= this are refused
   Epoch highest_epoch;
-  Lsn tail;             // durable, of highest_epoch
-  Lsn commit;           // of highest_epoch, as last heard
+  Lsn tail;                    // durable, of highest_epoch
+  Lsn commit;                  // of highest_epoch, as last heard
   int64_t writer_age_ms = -1;  // since the last word of highest_epoch's writer; -1: none since the start
-  uint64_t bytes = 0;   // stored for this log
+  uint64_t bytes = 0;          // stored for this log
 };
 
 // Checkpoints: Begin, chunks in order, Finish (durable when answered); Read; Delete.
@@ -127,9 +128,9 @@ struct CheckpointChunk {
   DiskId disk;
   uint64_t id = 0;
   uint64_t offset = 0;
-  std::string bytes;   // at most kCheckpointChunkBytesMax
-  uint32_t crc32c = 0; // of bytes
-  bool last = false;   // with the last chunk the file is synced and sealed under its name
+  std::string bytes;    // at most kCheckpointChunkBytesMax
+  uint32_t crc32c = 0;  // of bytes
+  bool last = false;    // with the last chunk the file is synced and sealed under its name
 };
 inline constexpr uint32_t kCheckpointChunkBytesMax = 4u << 20;
 struct CheckpointWriteResponse {
@@ -160,9 +161,9 @@ struct CheckpointDeleteRequest {
 struct MirrorPush {
   LogId log;
   Epoch epoch;
-  AttemptId attempt;   // the writer's
+  AttemptId attempt;  // the writer's
   Lsn commit;
-  BatchRef batch;      // null: commit only
+  BatchRef batch;  // null: commit only
   // Set once, last: this epoch is closed in the chain and `next_owner` owns the one after it. A hint: read the chain.
   AttemptId next_owner;
 };

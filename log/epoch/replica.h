@@ -1,0 +1,216 @@
+// One log server's disk: the rules by which it takes, refuses, seals, serves and copies batches (docs/protocol.md).
+// Sans-IO, see core.h. The shell owns the journal (log/store), the disk reads and the connections.
+//
+// Everything is keyed (log, epoch). Nothing is answered before it is durable: replies to appends, seals, trims and
+// fetches appear only in the effects of the Persisted that covers them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "log/epoch/core.h"
+#include "log/epoch/messages.h"
+#include "log/format/batch.h"
+
+namespace understudy {
+
+struct ReplicaOptions {
+  DiskId disk;           // messages for another are answered kWrongDisk
+  bool retired = false;  // damaged or rolled back: serves Reads with an explicit `to`, answers nothing else
+  // Bounds on what comes from outside; beyond them kResourceExhausted.
+  size_t logs_max = 1u << 16;
+  size_t epochs_per_log_max = 1u << 12;  // not yet trimmed away
+  size_t parked_reads_max = 1u << 13;    // beyond: answered at once as an empty poll
+  size_t fetches_max = 64;               // copies onto this disk at one time
+  size_t comparisons_max = 1u << 14;     // duplicates whose stored checksum is being looked up
+  uint32_t fetch_read_bytes = 4u << 20;  // asked of a source at a time; the next read follows once it is durable
+  int fetch_rounds = 3;                  // times all sources are tried without progress before a fetch gives up
+};
+
+// ---- inputs ----
+
+struct ReplicaAppend {
+  Token token = 0;
+  AppendRequest request;
+};
+struct ReplicaSeal {
+  Token token = 0;
+  SealRequest request;
+};
+struct ReplicaBarrier {
+  Token token = 0;
+  BarrierRequest request;
+};
+struct ReplicaRead {
+  Token token = 0;
+  ReadRequest request;
+};
+struct ReplicaFetch {
+  Token token = 0;
+  FetchRequest request;
+};
+struct ReplicaTrim {
+  Token token = 0;
+  TrimRequest request;
+};
+struct ReplicaStatusAsk {
+  Token token = 0;
+  ReplicaStatusRequest request;
+};
+// All journal entries with seq <= this are durable.
+struct Persisted {
+  uint64_t seq = 0;
+};
+// Nothing with seq >= this was written, and nothing of it ever will be: the shell has dropped them (the journal refused
+// the entry: disk full, quota). Entries below are unaffected. To be told before the next Step. NOT for a failed write
+// or fsync, after which nobody knows: that is DiskFailed.
+struct PersistFailed {
+  uint64_t seq = 0;
+  Status status;
+};
+// The disk refused a write or a sync. Everything outstanding and everything to come is answered with `status` (seals
+// and barriers with kDataUnknown); nothing is acknowledged ever again.
+struct DiskFailed {
+  Status status;
+};
+// Refuses appends before they reach the journal (kResourceExhausted, with the reason), while seals, trims, reads and
+// fetches go on. log 0: every log of the disk (disk full); otherwise that log (quota). ok: accepts again.
+struct Admission {
+  LogId log;
+  Status status;
+};
+// Answers a CompareStored.
+struct Compared {
+  enum class Outcome : uint8_t { kSame, kDifferent, kUnknown };
+  Token token = 0;
+  Outcome outcome = Outcome::kUnknown;  // kUnknown: unreadable
+};
+// Answers a FetchRead. Errors of transport are put into response.code (kUnavailable).
+struct FetchReadDone {
+  Token token = 0;
+  ReadResponse response;
+};
+
+using ReplicaInput =
+    std::variant<ReplicaAppend, ReplicaSeal, ReplicaBarrier, ReplicaRead, ReplicaFetch, ReplicaTrim, ReplicaStatusAsk,
+                 Persisted, PersistFailed, DiskFailed, Admission, Compared, FetchReadDone, Tick>;
+
+// ---- effects ----
+
+// To be written to the journal, in the order given. Confirmed by Persisted once it and all before it are durable.
+struct PersistEntry {
+  enum class Kind : uint8_t {
+    kBatch,    // `batch` of (log, epoch)
+    kFetched,  // the same, copied from another disk into a sealed epoch; may begin above the tail (after a trim)
+    kSeal,     // appends of epochs <= sealed_epoch end
+    kTrim,     // records up to trim_lsn may be deleted
+  };
+  uint64_t seq = 0;  // 1, 2, 3, ... over the life of the Replica object
+  Kind kind = Kind::kBatch;
+  LogId log;
+  Epoch epoch;         // kBatch, kFetched
+  Lsn first_lsn;       // kBatch, kFetched
+  Lsn last_lsn;        // kBatch, kFetched
+  BatchRef batch;      // kBatch, kFetched: checksum verified
+  Epoch sealed_epoch;  // kSeal; kBatch: not 0 when this entry also seals epochs <= it (the first append of an epoch)
+  Lsn trim_lsn;        // kTrim
+};
+
+template <class Response>
+struct TokenReply {
+  Token token = 0;
+  Response response;
+};
+
+// Read stored batches of (log, epoch) that end above `from - 1` and at or below `to`, in order, at least one and about
+// bytes_max of them, and answer the Read `token` with them (kOk, commit). They are on the disk; when the checksum of
+// one fails or it is gone, answer kDataUnknown (nothing to do but to tell: the reader goes to another disk).
+struct ServeRead {
+  Token token = 0;
+  LogId log;
+  Epoch epoch;
+  Lsn from;
+  Lsn to;
+  uint32_t bytes_max = 0;
+  Lsn commit;  // for the answer
+};
+
+// Compare the checksum (u32 at offset 4 of the stored batch) of (log, epoch, first_lsn) with `crc`; answer with
+// Compared.
+struct CompareStored {
+  Token token = 0;  // of the append that waits for it
+  LogId log;
+  Epoch epoch;
+  Lsn first_lsn;
+  uint32_t crc = 0;
+};
+
+// Send `request` to the log server at `source`; answer with FetchReadDone. Under the I/O budget of copies.
+struct FetchRead {
+  Token token = 0;  // the replica's own
+  FetchSource source;
+  ReadRequest request;
+};
+
+struct ReplicaEffects {
+  std::vector<PersistEntry> persist;
+  std::vector<TokenReply<AppendResponse>> appends;
+  std::vector<TokenReply<SealResponse>> seals;
+  std::vector<TokenReply<BarrierResponse>> barriers;
+  std::vector<TokenReply<ReadResponse>> reads;  // answers without data: empty polls and errors
+  std::vector<ServeRead> serve;
+  std::vector<TokenReply<FetchResponse>> fetches;
+  std::vector<TokenReply<TrimResponse>> trims;
+  std::vector<TokenReply<ReplicaStatusResponse>> statuses;  // `bytes` is the shell's to fill in
+  std::vector<CompareStored> compare;
+  std::vector<FetchRead> fetch_reads;
+  Instant wake_at = Instant::Never();
+
+  void Clear();  // empties, keeps the memory
+};
+
+// ---- what was found on the disk ----
+
+struct RecoveredEpoch {
+  Epoch epoch;
+  Lsn first_lsn;  // of the first batch ever held, or any lower bound of it
+  Lsn tail;       // last LSN of the last batch; kept by the store also when all batches are trimmed away
+};
+struct RecoveredLog {
+  LogId log;
+  Epoch sealed;  // appends of epochs <= this are refused; 0: none
+  Lsn trim;
+  std::vector<RecoveredEpoch> epochs;  // ascending
+};
+
+class Replica {
+ public:
+  explicit Replica(ReplicaOptions options);
+  ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  // Before the first Step, once a log.
+  void Restore(const RecoveredLog& log);
+
+  void Step(const ReplicaInput& input, Instant now, ReplicaEffects* out);
+
+  // The same without wrapping the request into the variant: the hot path.
+  void Append(Token token, const AppendRequest& request, Instant now, ReplicaEffects* out);
+
+  // What a log looks like now; kNotFound in `code` for one never heard of. As the answer to ReplicaStatusAsk.
+  ReplicaStatusResponse StatusOf(LogId log, Instant now) const;
+  std::vector<LogId> Logs() const;
+  bool retired() const;
+  size_t parked_reads() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace understudy

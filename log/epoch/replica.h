@@ -36,6 +36,7 @@ struct ReplicaOptions {
 struct ReplicaAppend {
   Token token = 0;
   AppendRequest request;
+  Status admission;  // see Replica::Append
 };
 struct ReplicaSeal {
   Token token = 0;
@@ -65,9 +66,10 @@ struct ReplicaStatusAsk {
 struct Persisted {
   uint64_t seq = 0;
 };
-// Nothing with seq >= this was written, and nothing of it ever will be: the shell has dropped them (the journal refused
-// the entry: disk full, quota). Entries below are unaffected. To be told before the next Step. NOT for a failed write
-// or fsync, after which nobody knows: that is DiskFailed.
+// The journal refused or dropped the entry `seq` (no space): it was not written and never will be. When an entry with a
+// batch fails, all later batches of the same log that were given out so far fail too (each may be reported, or not).
+// To be told before the Persisted that passes it and before any further append. NOT for a failed write or fsync, after
+// which nobody knows: that is DiskFailed.
 struct PersistFailed {
   uint64_t seq = 0;
   Status status;
@@ -75,12 +77,6 @@ struct PersistFailed {
 // The disk refused a write or a sync. Everything outstanding and everything to come is answered with `status` (seals
 // and barriers with kDataUnknown); nothing is acknowledged ever again.
 struct DiskFailed {
-  Status status;
-};
-// Refuses appends before they reach the journal (kResourceExhausted, with the reason), while seals, trims, reads and
-// fetches go on. log 0: every log of the disk (disk full); otherwise that log (quota). ok: accepts again.
-struct Admission {
-  LogId log;
   Status status;
 };
 // Answers a CompareStored.
@@ -97,7 +93,7 @@ struct FetchReadDone {
 
 using ReplicaInput =
     std::variant<ReplicaAppend, ReplicaSeal, ReplicaBarrier, ReplicaRead, ReplicaFetch, ReplicaTrim, ReplicaStatusAsk,
-                 Persisted, PersistFailed, DiskFailed, Admission, Compared, FetchReadDone, Tick>;
+                 Persisted, PersistFailed, DiskFailed, Compared, FetchReadDone, Tick>;
 
 // ---- effects ----
 
@@ -105,19 +101,21 @@ using ReplicaInput =
 struct PersistEntry {
   enum class Kind : uint8_t {
     kBatch,    // `batch` of (log, epoch)
-    kFetched,  // the same, copied from another disk into a sealed epoch; may begin above the tail (after a trim)
+    kFetched,  // the same, copied from another disk into an epoch sealed here; may begin above the tail (after a trim)
     kSeal,     // appends of epochs <= sealed_epoch end
     kTrim,     // records up to trim_lsn may be deleted
   };
   uint64_t seq = 0;  // 1, 2, 3, ... over the life of the Replica object
   Kind kind = Kind::kBatch;
   LogId log;
-  Epoch epoch;         // kBatch, kFetched
-  Lsn first_lsn;       // kBatch, kFetched
-  Lsn last_lsn;        // kBatch, kFetched
-  BatchRef batch;      // kBatch, kFetched: checksum verified
-  Epoch sealed_epoch;  // kSeal; kBatch: not 0 when this entry also seals epochs <= it (the first append of an epoch)
-  Lsn trim_lsn;        // kTrim
+  Epoch epoch;          // kBatch, kFetched
+  AttemptId attempt;    // kBatch; kFetched: none
+  Lsn epoch_first_lsn;  // kBatch, kFetched: as far as known
+  Lsn first_lsn;        // kBatch, kFetched
+  Lsn last_lsn;         // kBatch, kFetched
+  BatchRef batch;       // kBatch, kFetched: checksum verified
+  Epoch sealed_epoch;   // kSeal; kBatch: not 0 when this entry also seals epochs <= it (the first append of an epoch)
+  Lsn trim_lsn;         // kTrim
 };
 
 template <class Response>
@@ -146,6 +144,7 @@ struct CompareStored {
   LogId log;
   Epoch epoch;
   Lsn first_lsn;
+  Lsn last_lsn;
   uint32_t crc = 0;
 };
 
@@ -175,16 +174,17 @@ struct ReplicaEffects {
 
 // ---- what was found on the disk ----
 
-struct RecoveredEpoch {
+struct ReplicaEpochState {
   Epoch epoch;
-  Lsn first_lsn;  // of the first batch ever held, or any lower bound of it
-  Lsn tail;       // last LSN of the last batch; kept by the store also when all batches are trimmed away
+  AttemptId attempt;    // none: not known
+  Lsn epoch_first_lsn;  // or any lower bound of it
+  Lsn tail;             // last LSN of the last batch; kept by the store also when all batches are trimmed away
 };
-struct RecoveredLog {
+struct ReplicaLogState {
   LogId log;
   Epoch sealed;  // appends of epochs <= this are refused; 0: none
   Lsn trim;
-  std::vector<RecoveredEpoch> epochs;  // ascending
+  std::vector<ReplicaEpochState> epochs;  // ascending
 };
 
 class Replica {
@@ -195,12 +195,14 @@ class Replica {
   Replica& operator=(const Replica&) = delete;
 
   // Before the first Step, once a log.
-  void Restore(const RecoveredLog& log);
+  void Restore(const ReplicaLogState& log);
 
   void Step(const ReplicaInput& input, Instant now, ReplicaEffects* out);
 
-  // The same without wrapping the request into the variant: the hot path.
-  void Append(Token token, const AppendRequest& request, Instant now, ReplicaEffects* out);
+  // The same without wrapping the request into the variant: the hot path. `admission` is whether the journal would take
+  // another batch of this log now (disk full, quota, queue bound): an append that would reach the journal is answered
+  // kResourceExhausted with its message otherwise; duplicates, gaps, fences and heartbeats are answered as ever.
+  void Append(Token token, const AppendRequest& request, const Status& admission, Instant now, ReplicaEffects* out);
 
   // What a log looks like now; kNotFound in `code` for one never heard of. As the answer to ReplicaStatusAsk.
   ReplicaStatusResponse StatusOf(LogId log, Instant now) const;

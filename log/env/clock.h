@@ -11,8 +11,8 @@ namespace understudy {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual Instant Now() = 0;            // monotonic; for every decision
-  virtual int64_t WallUnixMs() = 0;     // for people and event records only, never for a decision
+  virtual Instant Now() = 0;         // monotonic; for every decision
+  virtual int64_t WallUnixMs() = 0;  // for people and event records only, never for a decision
 };
 
 // The machine's own clocks. A single instance, never destroyed.

@@ -55,14 +55,14 @@ void Applier::Flush() {
   lanes_->gathered = 0;
 }
 
-uint64_t Applier::Apply(std::span<const std::string_view> verified_batches, Lsn first, Lsn last) {
+uint64_t Applier::Apply(std::span<const ApplyRange> ranges) {
   uint64_t applied = 0;
   Record record;
-  for (const std::string_view batch : verified_batches) {
-    BatchIterator records(batch);
+  for (const ApplyRange& range : ranges) {
+    BatchIterator records(range.batch);
     while (records.Next(&record)) {
-      if (record.lsn < first) continue;
-      if (record.lsn > last) break;
+      if (record.lsn < range.from) continue;
+      if (record.lsn > range.to) break;
       ++applied;
       if (!lanes_) {
         state_machine_->Apply(record);

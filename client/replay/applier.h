@@ -15,6 +15,13 @@
 
 namespace understudy {
 
+// Records [from, to] of a verified batch; records of it outside that range are skipped.
+struct ApplyRange {
+  std::string_view batch;
+  Lsn from;
+  Lsn to;
+};
+
 // One thread at a time; during a call the lanes run on threads of oneTBB, and all of them are idle when it returns.
 class Applier {
  public:
@@ -24,8 +31,8 @@ class Applier {
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 
-  // Applies the records with first <= LSN <= last of verified batches, which ascend without gaps. Returns their number.
-  uint64_t Apply(std::span<const std::string_view> verified_batches, Lsn first, Lsn last);
+  // Applies ascending ranges. Returns the number of records applied.
+  uint64_t Apply(std::span<const ApplyRange> ranges);
 
  private:
   struct Lanes;

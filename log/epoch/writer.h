@@ -158,7 +158,10 @@ class Writer {
 
   // False once self_fence_ms have passed since the beginning of the last round in which A disks said that the epoch is
   // not sealed; when over; and while frozen for a handover. True again by the next round of the same epoch.
-  bool MayServe(Instant now) const;
+  bool MayServe(Instant now) const { return now < serve_until(); }
+  // The first instant at which MayServe is false, as things stand: for shells that answer it without the strand.
+  // Instant(INT64_MIN) when it is false already.
+  Instant serve_until() const;
 
   struct ReplicaView {
     ReplicaRef disk;

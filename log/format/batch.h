@@ -50,6 +50,8 @@ class BatchBuilder {
  public:
   BatchBuilder() { Clear(); }
   void Add(std::string_view payload, uint64_t key);
+  // Makes room for `bytes` of batch at once, where the size to come is known.
+  void Reserve(size_t bytes) { buffer_.reserve(bytes); }
   bool empty() const { return count_ == 0; }
   uint32_t count() const { return count_; }
   size_t bytes() const { return buffer_.size(); }

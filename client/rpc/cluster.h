@@ -1,0 +1,76 @@
+// The way from an application into the cluster: metadata through whichever coordinator answers, the addresses of
+// disks, and one connection to each log server and purpose.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "log/metadata/metadata_store.h"
+#include "log/rpc/clients.h"
+#include "log/rpc/event_loop.h"
+#include "understudy/status.h"
+#include "understudy/types.h"
+
+namespace understudy {
+
+struct ClusterOptions {
+  std::string cluster;
+  std::vector<std::string> coordinators;  // at least one; tried in order, the one that answered last comes first
+  std::string name;                       // of this program, for the servers' logs
+  int64_t rpc_timeout_ms = 2000;
+};
+
+// Appends and barriers have a connection of their own, so that bulk reads and checkpoints never delay them.
+enum class Traffic { kAppend, kBulk };
+
+// Strand held for every call but the constructor and destructor; callbacks come with it held, or before the call
+// returns.
+class Cluster {
+ public:
+  Cluster(EventLoop* loop, ClusterOptions options);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+
+  const std::string& name() const { return options_.cluster; }
+  int64_t rpc_timeout_ms() const { return options_.rpc_timeout_ms; }
+  EventLoop* loop() { return loop_; }
+
+  // As in MetadataStore. A read goes on to the next coordinator when one does not answer; a CAS only when it
+  // certainly was not sent.
+  void Get(const std::string& key, MetadataStore::GetCallback done);
+  void List(const std::string& prefix, size_t limit, MetadataStore::ListCallback done);
+  void CompareAndSwap(const std::string& key, uint64_t expected, const std::string& value,
+                      MetadataStore::CasCallback done);
+
+  // Where the server of `disk` listens. Cached until Forget; kNotFound when no such disk was ever registered.
+  using AddressCallback = std::function<void(Result<std::string>)>;
+  void AddressOf(const DiskId& disk, AddressCallback done);
+  // The address did not work, or another disk answered there: ask the metadata again next time.
+  void Forget(const DiskId& disk);
+
+  // The shared connection to a log server; opened at its first call. Valid for the life of the Cluster.
+  LogServiceClient* LogServer(const std::string& address, Traffic traffic);
+
+  // Fails what is outstanding with kCancelled.
+  void Close();
+
+ private:
+  template <class Value, class Ask>
+  void TryCoordinators(Ask ask, std::function<void(Result<Value>)> done, size_t tries_left, bool only_if_unsent);
+
+  EventLoop* const loop_;
+  const ClusterOptions options_;
+  std::vector<std::unique_ptr<MetadataServiceClient>> coordinators_;
+  size_t preferred_ = 0;
+  std::map<DiskId, std::string> addresses_;
+  std::map<DiskId, std::vector<AddressCallback>> resolving_;
+  std::map<std::pair<std::string, Traffic>, std::unique_ptr<LogServiceClient>> log_servers_;
+};
+
+}  // namespace understudy

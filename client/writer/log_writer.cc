@@ -1,0 +1,282 @@
+#include "client/writer/log_writer.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "client/writer/log_writer_impl.h"
+#include "understudy/check.h"
+
+namespace understudy {
+namespace {
+
+// While a batch is in flight the next one gathers; past this size it goes at once, so that several are in flight under
+// load and the disk never waits for the network.
+constexpr size_t kPipelineBytesMin = 64u << 10;
+constexpr uint32_t kBatchesInFlightMax = 64;
+
+void Answer(AppendWaiter& waiter, const Status& status, Lsn lsn) {
+  if (auto* callback = std::get_if<AppendCallback>(&waiter)) {
+    if (!*callback) return;
+    (*callback)(status.ok() ? Result<Lsn>(lsn) : Result<Lsn>(status));
+  } else if (auto* future = std::get_if<std::shared_ptr<AppendFuture::State>>(&waiter)) {
+    AppendFuture::State& state = **future;
+    state.status = status;
+    state.lsn = lsn;
+    state.runtime->Finish(std::shared_ptr<Completion>(*future, &state.completion));
+  }
+}
+
+}  // namespace
+
+// ---- CommitWaiters
+
+void CommitWaiters::Open(Lsn commit) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = Status::Ok();
+  commit_.store(commit.value(), std::memory_order_release);
+}
+
+void CommitWaiters::Wait(Lsn upto, std::function<void(Status)> callback) {
+  Status now;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_.ok() && upto > commit()) {
+      waiting_.emplace(upto, std::move(callback));
+      return;
+    }
+    now = closed_;
+  }
+  callback(now);
+}
+
+void CommitWaiters::Advance(Lsn commit) {
+  std::multimap<Lsn, std::function<void(Status)>> ready;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    commit_.store(commit.value(), std::memory_order_release);
+    while (!waiting_.empty() && waiting_.begin()->first <= commit) {
+      ready.insert(ready.end(), waiting_.extract(waiting_.begin()));
+    }
+  }
+  for (const auto& [lsn, callback] : ready) callback(Status::Ok());
+}
+
+void CommitWaiters::Fail(const Status& why) {
+  std::multimap<Lsn, std::function<void(Status)>> failed;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = why;
+    failed.swap(waiting_);
+  }
+  for (const auto& [lsn, callback] : failed) callback(why);
+}
+
+// ---- what any thread may call
+
+LogWriter::Impl::Impl(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events)
+    : runtime(runtime),
+      cluster(cluster),
+      options(options),
+      events(std::move(events)),
+      staging(runtime->loop()->clock(), options.staging) {}
+
+LogWriter::LogWriter(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events)
+    : impl_(std::make_unique<Impl>(runtime, cluster, options, std::move(events))) {
+  // Whoever held the strand looks here after letting go: that is what Kick() relies on when it finds it taken.
+  runtime->loop()->SetAfterWork([impl = impl_.get()] { impl->Kick(); });
+}
+
+LogWriter::~LogWriter() { impl_->Over(Status(StatusCode::kCancelled, "the log was closed")); }
+
+AppendFuture LogWriter::Append(std::string_view payload, uint64_t key) {
+  auto state = std::make_shared<AppendFuture::State>(impl_->runtime);
+  const Result<Lsn> lsn = impl_->staging.Add(payload, key, state, /*block=*/!Runtime::InCallback());
+  if (!lsn.ok()) return AppendFuture(std::make_shared<AppendFuture::State>(lsn.status()));
+  impl_->Kick();
+  return AppendFuture(std::move(state));
+}
+
+Result<Lsn> LogWriter::Append(std::string_view payload, uint64_t key, AppendCallback callback) {
+  Result<Lsn> lsn = impl_->staging.Add(payload, key, std::move(callback), /*block=*/false);
+  if (lsn.ok()) impl_->Kick();
+  return lsn;
+}
+
+void LogWriter::WhenCommitted(std::function<void(Status)> callback) {
+  impl_->commit_waiters.Wait(impl_->staging.last_appended(), std::move(callback));
+}
+
+void LogWriter::ReadBarrier(std::function<void(Status)> callback) {
+  const Lsn upto = impl_->staging.last_appended();
+  impl_->runtime->Run([impl = impl_.get(), upto, callback = std::move(callback)]() mutable {
+    if (!impl->open) return callback(Status(StatusCode::kFailedPrecondition, "not the writer of the log"));
+    const Token token = impl->next_token++;
+    impl->barriers.emplace(token, std::make_pair(upto, std::move(callback)));
+    impl->Step(WriterBarrier{token});
+  });
+}
+
+bool LogWriter::MayServe() const {
+  return impl_->runtime->Now().ns() < impl_->serve_until_ns.load(std::memory_order_acquire);
+}
+
+Epoch LogWriter::epoch() const { return Epoch(impl_->epoch.load(std::memory_order_acquire)); }
+Lsn LogWriter::commit() const { return impl_->commit_waiters.commit(); }
+Lsn LogWriter::last_appended() const { return impl_->staging.last_appended(); }
+size_t LogWriter::outstanding_bytes() const { return impl_->staging.outstanding_bytes(); }
+
+// ---- sending and answering
+
+bool LogWriter::Impl::WorthSending() const {
+  if (staging.empty()) return false;
+  const uint32_t in_flight = batches_in_flight.load(std::memory_order_seq_cst);
+  if (in_flight == 0) return true;
+  return in_flight < kBatchesInFlightMax && staging.staged_bytes() >= kPipelineBytesMin;
+}
+
+// Whoever stages and then finds the strand taken relies on its holder to look again after letting go; so does this.
+void LogWriter::Impl::Kick() {
+  if (Runtime::InCallback()) return;  // the strand is ours further up; it sends when the callbacks are done
+  while (WorthSending()) {
+    std::unique_lock<std::mutex> strand(runtime->loop()->strand(), std::try_to_lock);
+    if (!strand.owns_lock()) return;
+    if (!open) return;
+    Pump();
+    if (!writer->accepting()) return;
+  }
+}
+
+bool LogWriter::Impl::SendOneStaged(bool all) {
+  if (!open || !writer->accepting()) return false;
+  const uint32_t in_flight = batches_in_flight.load(std::memory_order_relaxed);
+  if (!all && in_flight >= kBatchesInFlightMax) return false;
+  StagedBatch staged;
+  if (!staging.Take(all || in_flight == 0 ? 0 : kPipelineBytesMin, &staged)) return false;
+  UNDERSTUDY_CHECK(staged.first == writer->next_lsn());
+  auto batch = std::make_shared<const std::string>(staged.records.Finish(chains->log(), writer->epoch(), staged.first));
+  PendingBatch& sent = pending.emplace_back();
+  sent.first = staged.first;
+  sent.last = staged.first + (staged.waiters.size() - 1);
+  sent.waiters = std::move(staged.waiters);
+  sent.bytes = staged.bytes;
+  sent.since = staged.since;
+  if (options.hand_on_committed) sent.batch = batch;
+  batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
+  effects.Clear();
+  writer->Append(std::move(batch), runtime->Now(), &effects);
+  Perform();
+  return true;
+}
+
+void LogWriter::Impl::Complete(Lsn commit) {
+  const Instant now = runtime->Now();
+  const Runtime::CallbackScope scope;
+  while (!pending.empty() && pending.front().last <= commit) {
+    PendingBatch done = std::move(pending.front());
+    pending.pop_front();
+    batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
+    latency.Add((now - done.since) / 1000, done.waiters.size());
+    if (done.batch) {
+      events.committed({done.batch, 0, done.batch->size(), writer->epoch(), done.first, done.last});
+    }
+    commit_waiters.Advance(done.last);
+    staging.Release(done.bytes);
+    for (size_t i = 0; i < done.waiters.size(); ++i) Answer(done.waiters[i], Status::Ok(), done.first + i);
+  }
+  commit_waiters.Advance(commit);
+}
+
+// Refuses new appends and answers all that are not acknowledged.
+void LogWriter::Impl::AnswerAll(const Status& why) {
+  staging.Refuse(why);
+  const Runtime::CallbackScope scope;
+  std::deque<PendingBatch> unanswered = std::move(pending);
+  pending.clear();
+  batches_in_flight = 0;
+  for (PendingBatch& batch : unanswered) {
+    staging.Release(batch.bytes);
+    for (AppendWaiter& waiter : batch.waiters) Answer(waiter, why, Lsn(0));
+  }
+  for (StagedBatch& batch : staging.Drop()) {
+    staging.Release(batch.bytes);
+    for (AppendWaiter& waiter : batch.waiters) Answer(waiter, why, Lsn(0));
+  }
+  commit_waiters.Fail(why);
+  auto failed = std::move(barriers);
+  barriers.clear();
+  for (auto& [token, barrier] : failed) barrier.second(why);
+}
+
+void LogWriter::Impl::Over(const Status& why) {
+  open = false;
+  draining = false;
+  epoch = 0;
+  serve_until_ns = INT64_MIN;
+  AnswerAll(why);
+}
+
+// ---- what the owner calls, strand held
+
+void LogWriter::Begin(ChainStore* chains, const EpochEntry& entry) {
+  Impl& impl = *impl_;
+  UNDERSTUDY_CHECK(!impl.open);
+  impl.chains = chains;
+  ++impl.generation;
+  impl.writer = std::make_unique<Writer>(impl.options.core, chains->log(), entry, impl.runtime->Now());
+  impl.inbox.clear();
+  impl.replicas.clear();
+  impl.replicas_epoch = Epoch(0);
+  impl.open = true;
+  impl.draining = false;
+  impl.ack_quorum = entry.ack_quorum;
+  impl.epoch = entry.epoch.value();
+  impl.commit_waiters.Open(impl.writer->commit());
+  impl.staging.Open(impl.writer->next_lsn());
+  impl.Step(Tick{});
+}
+
+bool LogWriter::writing() const { return impl_->open; }
+
+void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, Instant drain_deadline,
+                         std::function<void(Status)> done) {
+  Impl& impl = *impl_;
+  if (!impl.open || impl.handover_done || !impl.writer->accepting()) {
+    return done(Status(StatusCode::kFailedPrecondition, "not the writer, or moving already"));
+  }
+  impl.staging.Refuse(Status(StatusCode::kFailedPrecondition, "a handover is under way"));
+  impl.handover_done = std::move(done);
+  impl.draining = true;
+  impl.Pump();  // all that is staged goes to the core: it drains what it knows
+  impl.draining = false;
+  if (!impl.open) return;  // fenced meanwhile; answered there
+  WriterMove move;
+  move.handover = true;
+  move.owner = owner;
+  move.attempt = attempt;
+  for (const Writer::ReplicaView& replica : impl.writer->Replicas()) {
+    if (!replica.dropped) move.disks.push_back(replica.disk);
+  }
+  move.ack_quorum = std::min(impl.ack_quorum, static_cast<int>(move.disks.size()));
+  move.drain_deadline = drain_deadline;
+  impl.Step(std::move(move));
+}
+
+void LogWriter::MirrorTo(const std::string& address) {
+  Impl& impl = *impl_;
+  if (impl.mirror_address == address && impl.mirror) return;
+  impl.mirror_address = address;
+  impl.mirror_pause_ns = 0;
+  impl.RetryMirror();
+}
+
+bool LogWriter::mirroring() const { return impl_->writer && impl_->writer->mirroring(); }
+
+void LogWriter::TakeLatency(int64_t* p50_us, int64_t* p99_us) {
+  *p50_us = impl_->latency.QuantileUs(0.5);
+  *p99_us = impl_->latency.QuantileUs(0.99);
+  impl_->latency.Clear();
+}
+
+}  // namespace understudy

@@ -1,0 +1,75 @@
+// The shell around the Writer core: staged appends go out as batches, answers come back to whoever waits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "client/rpc/chain_store.h"
+#include "client/rpc/cluster.h"
+#include "client/rpc/runtime.h"
+#include "client/writer/staging.h"
+#include "log/epoch/follower.h"
+#include "log/epoch/writer.h"
+#include "understudy/log.h"
+
+namespace understudy {
+
+struct LogWriterOptions {
+  StagingLimits staging;
+  WriterOptions core;
+  bool hand_on_committed = false;  // LogWriterEvents::committed is called
+};
+
+// Called with the strand held.
+struct LogWriterEvents {
+  // The epoch is lost; everything unacknowledged has been answered kFenced.
+  std::function<void(const FencedReport&)> fenced;
+  // Our epoch is sealed somewhere, yet nobody owns the next: to be reported upward.
+  std::function<void(const std::string&)> seal_without_owner;
+  // A batch of ours is committed; before the callbacks of its appends.
+  std::function<void(ReleasedBatch)> committed;
+};
+
+class LogWriter {
+ public:
+  // All but `options` and `events` outlive it. Sets the loop's after-work, so one a Runtime.
+  LogWriter(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events);
+  ~LogWriter();  // the loop is stopped; whatever is unanswered gets kCancelled
+  LogWriter(const LogWriter&) = delete;
+  LogWriter& operator=(const LogWriter&) = delete;
+
+  // ---- any thread; never waits for the strand
+  AppendFuture Append(std::string_view payload, uint64_t key);  // waits for room at the bound
+  Result<Lsn> Append(std::string_view payload, uint64_t key, AppendCallback callback);
+  // `callback` may run before the call returns.
+  void WhenCommitted(std::function<void(Status)> callback);
+  void ReadBarrier(std::function<void(Status)> callback);
+  bool MayServe() const;
+  Epoch epoch() const;  // 0: not the writer
+  Lsn commit() const;
+  Lsn last_appended() const;
+  size_t outstanding_bytes() const;
+
+  // ---- strand held
+  // Begins to write `entry`, the open epoch that is ours. Not while it writes already.
+  void Begin(ChainStore* chains, const EpochEntry& entry);
+  bool writing() const;
+  // Gives the epoch to `attempt` of `owner`: refuses appends, drains until `drain_deadline`, closes it in the chain.
+  // On success everything appended is acknowledged and this writer is over (`fenced` is not called). On failure
+  // appends are accepted again, unless `fenced` was called first.
+  void Handover(const Owner& owner, const AttemptId& attempt, Instant drain_deadline, std::function<void(Status)> done);
+  // Pushes to the spare at `address` as well, and again whenever that breaks; empty: no more.
+  void MirrorTo(const std::string& address);
+  bool mirroring() const;
+  // Of appends answered since the last call; -1 when there were none.
+  void TakeLatency(int64_t* p50_us, int64_t* p99_us);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace understudy

@@ -1,0 +1,115 @@
+// The inside of LogWriter, split over log_writer.cc (what callers see) and log_writer_io.cc (what the core asks for).
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/writer/latency.h"
+#include "client/writer/log_writer.h"
+
+namespace understudy {
+
+// A batch that is sent and not yet acknowledged, and who waits for its records.
+struct PendingBatch {
+  Lsn first;
+  Lsn last;
+  std::vector<AppendWaiter> waiters;
+  size_t bytes = 0;
+  Instant since;
+  BatchRef batch;  // only with hand_on_committed
+};
+
+// Callbacks that wait for a commit LSN. Thread-safe.
+class CommitWaiters {
+ public:
+  // The writer begins: everything up to `commit` is committed.
+  void Open(Lsn commit);
+  // Runs `callback` once `upto` is committed, perhaps at once.
+  void Wait(Lsn upto, std::function<void(Status)> callback);
+  void Advance(Lsn commit);
+  // Answers all that wait, and from now on every new one, with `why`.
+  void Fail(const Status& why);
+  Lsn commit() const { return Lsn(commit_.load(std::memory_order_acquire)); }
+
+ private:
+  std::mutex mutex_;
+  std::multimap<Lsn, std::function<void(Status)>> waiting_;
+  Status closed_{StatusCode::kFailedPrecondition, "not the writer of the log"};
+  std::atomic<uint64_t> commit_{0};
+};
+
+struct LogWriter::Impl {
+  Impl(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events);
+
+  // log_writer.cc
+  bool WorthSending() const;
+  void Kick();  // any thread: sends from here if the strand is free
+  void Complete(Lsn commit);
+  void AnswerAll(const Status& why);
+  void Over(const Status& why);
+
+  // log_writer_io.cc, strand held
+  void Step(WriterInput input);
+  void Pump();
+  bool SendOneStaged(bool all);
+  void Perform();
+  void SendTo(const SendAppend& send);
+  void SendTo(const SendBarrier& send);
+  void WithClient(uint32_t replica, std::function<void(Result<LogServiceClient*>)> fn);
+  void Push(const MirrorPush& push);
+  void MirrorBroke();
+  void RetryMirror();
+  void ArmTimer(Instant at);
+  void PublishServeUntil();
+
+  Runtime* const runtime;
+  Cluster* const cluster;
+  const LogWriterOptions options;
+  const LogWriterEvents events;
+  Staging staging;
+  CommitWaiters commit_waiters;
+  std::atomic<uint64_t> epoch{0};
+  std::atomic<int64_t> serve_until_ns{INT64_MIN};
+  std::atomic<uint32_t> batches_in_flight{0};  // written under the strand
+
+  // Strand.
+  ChainStore* chains = nullptr;
+  std::unique_ptr<Writer> writer;
+  uint64_t generation = 0;  // of `writer`: answers to an earlier one are ignored
+  bool open = false;        // writing
+  int ack_quorum = 1;       // of the epoch
+  bool draining = false;    // everything staged is sent, however much is in flight
+  WriterEffects effects;
+  std::deque<WriterInput> inbox;
+  bool stepping = false;
+  std::deque<PendingBatch> pending;
+  struct Replica {
+    ReplicaRef disk;
+    LogServiceClient* client = nullptr;
+  };
+  std::vector<Replica> replicas;
+  Epoch replicas_epoch;
+  Token next_token = 1;
+  std::map<Token, std::pair<Lsn, std::function<void(Status)>>> barriers;
+  std::function<void(Status)> handover_done;
+  LatencyHistogram latency;
+  bool timer_set = false;
+  Instant timer_at;
+  EventLoop::TimerId timer = 0;
+
+  std::string mirror_address;
+  std::unique_ptr<MirrorServiceClient> mirror;
+  std::vector<std::unique_ptr<MirrorServiceClient>> old_mirrors;  // closed; freed from a handler of our own
+  int64_t mirror_pause_ns = 0;
+  bool mirror_retry_set = false;
+  EventLoop::TimerId mirror_retry = 0;
+};
+
+}  // namespace understudy

@@ -17,10 +17,13 @@ struct EmbeddedMetadataOptions {
   size_t watches_max = 10'000;
 };
 
-// Opens or creates `dir`. Callbacks run on one thread of the store's, in the order of the calls; a watcher sees a
-// change before the CAS that made it is answered. A change whose sync failed is answered kOutcomeUnknown, and from then
-// on every call fails with kIoError. The destructor answers what is queued with kCancelled, then returns; callbacks
-// must not destroy the store. kFailedPrecondition: another process has it open. `files` must outlive the store.
+// Opens or creates `dir`. Callbacks run on one thread of the store's, in the order of the calls, with no lock of the
+// store held; calls that come close together share one sync. A watcher sees a change before the CAS that made it is
+// answered; one that is unwatched from another thread may see a change that was under way. A change whose write failed
+// is answered kOutcomeUnknown. After a failed sync every call fails with kIoError: restart the process. After a full
+// disk, calls fail with kResourceExhausted until there is space. The destructor answers what is queued with kCancelled,
+// then returns; callbacks must not destroy the store. kFailedPrecondition: another process has it open. `files` must
+// outlive the store.
 Result<std::unique_ptr<MetadataStore>> OpenEmbeddedMetadataStore(const std::string& dir,
                                                                  const EmbeddedMetadataOptions& options,
                                                                  FileSystem* files);

@@ -33,8 +33,8 @@ class CommandContext {
   // The key's entry; null when it does not exist. An expired key does not exist: its deletion becomes an effect, once.
   const Entry* Find(std::string_view key);
 
-  // `*value` is the key's value of type T, null when the key does not exist. False, with the error as the reply, when it
-  // holds another type.
+  // `*value` is the key's value of type T, null when the key does not exist. False, with the error as the reply, when
+  // it holds another type.
   template <class T>
   bool Get(std::string_view key, const T** value) {
     const Entry* entry = Find(key);
@@ -77,7 +77,7 @@ struct CommandSpec {
 enum CommandFlags {
   kWrite = 1,
   kReadOnly = 2,
-  kDenyOom = 4,   // may make the state grow
+  kDenyOom = 4,  // may make the state grow
   kFast = 8,
   kAdmin = 16,
 };

@@ -6,7 +6,7 @@ namespace understudy::resp_kv::handlers {
 
 namespace {
 
-const std::string* Field(const Hash* hash, std::string_view field) {
+const std::string* Field(const HashValue* hash, std::string_view field) {
   if (hash == nullptr) {
     return nullptr;
   }
@@ -14,7 +14,7 @@ const std::string* Field(const Hash* hash, std::string_view field) {
   return found == hash->fields.end() ? nullptr : &found->second;
 }
 
-void AppendField(CommandContext& c, const Hash* hash, std::string_view field) {
+void AppendField(CommandContext& c, const HashValue* hash, std::string_view field) {
   const std::string* value = Field(hash, field);
   if (value == nullptr) {
     AppendNull(&c.reply);
@@ -24,7 +24,7 @@ void AppendField(CommandContext& c, const Hash* hash, std::string_view field) {
 }
 
 void AnswerAll(CommandContext& c, bool fields, bool values) {
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (!c.Get(c.args[1], &hash)) {
     return;
   }
@@ -51,7 +51,7 @@ void HSet(CommandContext& c) {
     c.Error("ERR wrong number of arguments for '" + ToLower(c.args[0]) + "' command");
     return;
   }
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (!c.Get(c.args[1], &hash)) {
     return;
   }
@@ -70,14 +70,14 @@ void HSet(CommandContext& c) {
 }
 
 void HGet(CommandContext& c) {
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (c.Get(c.args[1], &hash)) {
     AppendField(c, hash, c.args[2]);
   }
 }
 
 void HMGet(CommandContext& c) {
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (!c.Get(c.args[1], &hash)) {
     return;
   }
@@ -92,7 +92,7 @@ void HKeys(CommandContext& c) { AnswerAll(c, true, false); }
 void HVals(CommandContext& c) { AnswerAll(c, false, true); }
 
 void HDel(CommandContext& c) {
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (!c.Get(c.args[1], &hash)) {
     return;
   }
@@ -110,14 +110,14 @@ void HDel(CommandContext& c) {
 }
 
 void HExists(CommandContext& c) {
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (c.Get(c.args[1], &hash)) {
     AppendInteger(Field(hash, c.args[2]) == nullptr ? 0 : 1, &c.reply);
   }
 }
 
 void HLen(CommandContext& c) {
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (c.Get(c.args[1], &hash)) {
     AppendInteger(hash == nullptr ? 0 : static_cast<int64_t>(hash->fields.size()), &c.reply);
   }
@@ -125,7 +125,7 @@ void HLen(CommandContext& c) {
 
 void HIncrBy(CommandContext& c) {
   int64_t amount = 0;
-  const Hash* hash = nullptr;
+  const HashValue* hash = nullptr;
   if (!c.Integer(3, &amount) || !c.Get(c.args[1], &hash)) {
     return;
   }

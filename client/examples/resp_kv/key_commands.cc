@@ -39,8 +39,8 @@ void SetExpiry(CommandContext& c, int64_t unit_ms, bool absolute) {
   const Entry* entry = c.Find(c.args[1]);
   const bool expires = entry != nullptr && entry->expire_at_ms != kNeverExpires;
   const int64_t current = expires ? entry->expire_at_ms : std::numeric_limits<int64_t>::max();
-  const bool refused = entry == nullptr || (nx && expires) || (xx && !expires) || (gt && at_ms <= current) ||
-                       (lt && at_ms >= current);
+  const bool refused =
+      entry == nullptr || (nx && expires) || (xx && !expires) || (gt && at_ms <= current) || (lt && at_ms >= current);
   if (!refused && at_ms <= c.now_ms) {
     c.effects.Delete(c.args[1]);
   } else if (!refused) {

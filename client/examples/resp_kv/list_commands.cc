@@ -8,10 +8,10 @@ namespace {
 
 constexpr std::string_view kNotPositive = "ERR value is out of range, must be positive";
 
-int64_t Length(const List* list) { return list == nullptr ? 0 : static_cast<int64_t>(list->items.size()); }
+int64_t Length(const ListValue* list) { return list == nullptr ? 0 : static_cast<int64_t>(list->items.size()); }
 
 void Push(CommandContext& c, bool left) {
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if (!c.Get(c.args[1], &list)) {
     return;
   }
@@ -27,7 +27,7 @@ void Pop(CommandContext& c, bool left) {
   }
   const bool counted = c.args.size() == 3;
   int64_t count = 1;
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if ((counted && !c.Integer(2, 0, INT64_MAX, kNotPositive, &count)) || !c.Get(c.args[1], &list)) {
     return;
   }
@@ -70,7 +70,7 @@ void LPop(CommandContext& c) { Pop(c, true); }
 void RPop(CommandContext& c) { Pop(c, false); }
 
 void LLen(CommandContext& c) {
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if (c.Get(c.args[1], &list)) {
     AppendInteger(Length(list), &c.reply);
   }
@@ -78,7 +78,7 @@ void LLen(CommandContext& c) {
 
 void LIndex(CommandContext& c) {
   int64_t index = 0;
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if (!c.Integer(2, &index) || !c.Get(c.args[1], &list)) {
     return;
   }
@@ -93,7 +93,7 @@ void LIndex(CommandContext& c) {
 void LRange(CommandContext& c) {
   int64_t start = 0;
   int64_t stop = 0;
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if (!c.Integer(2, &start) || !c.Integer(3, &stop) || !c.Get(c.args[1], &list)) {
     return;
   }
@@ -107,7 +107,7 @@ void LRange(CommandContext& c) {
 void LTrim(CommandContext& c) {
   int64_t start = 0;
   int64_t stop = 0;
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if (!c.Integer(2, &start) || !c.Integer(3, &stop) || !c.Get(c.args[1], &list)) {
     return;
   }
@@ -120,14 +120,15 @@ void LTrim(CommandContext& c) {
 
 void LRem(CommandContext& c) {
   int64_t count = 0;
-  const List* list = nullptr;
+  const ListValue* list = nullptr;
   if (!c.Integer(2, &count) || !c.Get(c.args[1], &list)) {
     return;
   }
   std::vector<uint64_t> indexes;
   const bool backwards = count < 0;
-  const uint64_t wanted = count == 0 ? UINT64_MAX : backwards ? uint64_t{0} - static_cast<uint64_t>(count)
-                                                              : static_cast<uint64_t>(count);
+  const uint64_t wanted = count == 0  ? UINT64_MAX
+                          : backwards ? uint64_t{0} - static_cast<uint64_t>(count)
+                                      : static_cast<uint64_t>(count);
   const size_t length = static_cast<size_t>(Length(list));
   for (size_t i = 0; i < length && indexes.size() < wanted; ++i) {
     const size_t index = backwards ? length - 1 - i : i;

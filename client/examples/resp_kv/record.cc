@@ -138,8 +138,8 @@ void EffectWriter::FlushAll() {
 
 namespace {
 
-// One effect's arguments on their way from the bytes into a key. `ok` turns false, and stays so, at the first flaw: bytes
-// that do not parse, or an effect that does not fit the value it finds.
+// One effect's arguments on their way from the bytes into a key. `ok` turns false, and stays so, at the first flaw:
+// bytes that do not parse, or an effect that does not fit the value it finds.
 class Effect {
  public:
   Effect(char op, std::string_view* in, Store::Editor* editor) : op_(op), in_(in), editor_(editor) {}
@@ -254,7 +254,7 @@ void Effect::ApplyString() {
 }
 
 void Effect::ApplyHash() {
-  auto* hash = Collection<Hash>();
+  auto* hash = Collection<HashValue>();
   const uint64_t texts = Number();
   for (uint64_t i = 0; ok_ && i < texts; i += op_ == kHashSet ? 2 : 1) {
     const std::string_view field = Text();
@@ -283,7 +283,7 @@ void Effect::ApplyHash() {
 }
 
 void Effect::ApplyPush() {
-  auto* list = Collection<List>();
+  auto* list = Collection<ListValue>();
   const uint64_t items = Number();
   for (uint64_t i = 0; ok_ && i < items; ++i) {
     const std::string_view item = Text();
@@ -300,7 +300,7 @@ void Effect::ApplyPush() {
 }
 
 void Effect::ApplyPop() {
-  auto* list = Collection<List>();
+  auto* list = Collection<ListValue>();
   const uint64_t count = Number();
   ok_ = ok_ && count <= list->items.size();
   for (uint64_t i = 0; ok_ && i < count; ++i) {
@@ -318,7 +318,7 @@ void Effect::ApplyPop() {
 }
 
 void Effect::ApplyListTrim() {
-  auto* list = Collection<List>();
+  auto* list = Collection<ListValue>();
   const uint64_t first = Number();
   const uint64_t count = Number();
   ok_ = ok_ && first <= list->items.size() && count <= list->items.size() - first;
@@ -339,7 +339,7 @@ void Effect::ApplyListTrim() {
 }
 
 void Effect::ApplyListErase() {
-  auto* list = Collection<List>();
+  auto* list = Collection<ListValue>();
   const uint64_t count = Number();
   size_t kept = 0;
   size_t next = 0;  // to look at
@@ -370,7 +370,7 @@ void Effect::ApplyListErase() {
 }
 
 void Effect::ApplySet() {
-  auto* set = Collection<Set>();
+  auto* set = Collection<SetValue>();
   const uint64_t members = Number();
   for (uint64_t i = 0; ok_ && i < members; ++i) {
     const std::string_view member = Text();
@@ -390,7 +390,7 @@ void Effect::ApplySet() {
 }
 
 void Effect::ApplySorted() {
-  auto* set = Collection<SortedSet>();
+  auto* set = Collection<SortedSetValue>();
   const uint64_t members = Number();
   for (uint64_t i = 0; ok_ && i < members; ++i) {
     const double score = op_ == kSortedAdd ? Score() : 0;

@@ -11,7 +11,7 @@ void AppendNumberLine(char type, int64_t value, std::string* out) {
   char digits[24];
   const char* end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
   out->push_back(type);
-  out->append(digits, end);
+  out->append(digits, static_cast<size_t>(end - digits));
   out->append("\r\n");
 }
 

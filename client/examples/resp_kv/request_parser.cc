@@ -1,6 +1,7 @@
 #include "client/examples/resp_kv/request_parser.h"
 
 #include <charconv>
+#include <utility>
 
 namespace understudy::resp_kv {
 
@@ -20,13 +21,13 @@ RequestParser::Outcome RequestParser::NextArray(std::string_view input, size_t* 
   if (arguments_left_ < 0) {
     Restart();
     int64_t count = 0;
-    const Outcome outcome = Number(input, "too big mbulk count string", "invalid multibulk length", INT64_MIN,
-                                   kArgumentsMax, &count);
+    const Outcome outcome =
+        Number(input, "too big mbulk count string", "invalid multibulk length", INT64_MIN, kArgumentsMax, &count);
     if (outcome != Outcome::kRequest) {
       return outcome;
     }
     if (count <= 0) {
-      *consumed = position_;
+      *consumed = std::exchange(position_, 0);
       return Outcome::kEmpty;
     }
     arguments_left_ = count;
@@ -58,7 +59,7 @@ RequestParser::Outcome RequestParser::NextArray(std::string_view input, size_t* 
   for (const auto& [offset, bytes] : spans_) {
     args_.push_back(input.substr(offset, bytes));
   }
-  *consumed = position_;
+  *consumed = std::exchange(position_, 0);
   arguments_left_ = -1;
   return Outcome::kRequest;
 }

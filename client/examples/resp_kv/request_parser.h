@@ -41,9 +41,9 @@ class RequestParser {
   Outcome Fail(std::string message);
   void Restart();
 
-  size_t position_ = 0;         // in `input`, of the request being parsed: everything before it is understood
-  int64_t arguments_left_ = -1; // -1: the count is not known yet
-  int64_t bulk_bytes_ = -1;     // -1: the length of the next argument is not known yet
+  size_t position_ = 0;          // in `input`, of the request being parsed: everything before it is understood
+  int64_t arguments_left_ = -1;  // -1: the count is not known yet
+  int64_t bulk_bytes_ = -1;      // -1: the length of the next argument is not known yet
   std::vector<std::pair<size_t, size_t>> spans_;  // offset and length of each argument in `input`
   std::vector<std::string> unquoted_;             // arguments of an inline command, which may be quoted
   std::vector<std::string_view> args_;

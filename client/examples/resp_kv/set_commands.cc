@@ -24,10 +24,10 @@ std::vector<std::string_view> Distinct(std::span<const std::string_view> texts, 
   return taken;
 }
 
-int64_t Length(const SortedSet* set) { return set == nullptr ? 0 : static_cast<int64_t>(set->scores.size()); }
+int64_t Length(const SortedSetValue* set) { return set == nullptr ? 0 : static_cast<int64_t>(set->scores.size()); }
 
 // Some member, by a walk from a random bucket; a nearly empty table is searched from its first member instead.
-std::string_view RandomMember(CommandContext& c, const Set& set) {
+std::string_view RandomMember(CommandContext& c, const SetValue& set) {
   const size_t buckets = set.members.bucket_count();
   if (set.members.size() * 16 < buckets) {
     return *set.members.begin();
@@ -42,12 +42,12 @@ std::string_view RandomMember(CommandContext& c, const Set& set) {
 }  // namespace
 
 void SAdd(CommandContext& c) {
-  const Set* set = nullptr;
+  const SetValue* set = nullptr;
   if (!c.Get(c.args[1], &set)) {
     return;
   }
-  const auto added =
-      Distinct(c.args.subspan(2), [set](std::string_view member) { return set == nullptr || !set->members.contains(member); });
+  const auto added = Distinct(
+      c.args.subspan(2), [set](std::string_view member) { return set == nullptr || !set->members.contains(member); });
   if (!added.empty()) {
     c.effects.SetAdd(c.args[1], added);
   }
@@ -55,12 +55,12 @@ void SAdd(CommandContext& c) {
 }
 
 void SRem(CommandContext& c) {
-  const Set* set = nullptr;
+  const SetValue* set = nullptr;
   if (!c.Get(c.args[1], &set)) {
     return;
   }
-  const auto removed =
-      Distinct(c.args.subspan(2), [set](std::string_view member) { return set != nullptr && set->members.contains(member); });
+  const auto removed = Distinct(
+      c.args.subspan(2), [set](std::string_view member) { return set != nullptr && set->members.contains(member); });
   if (!removed.empty()) {
     c.effects.SetRemove(c.args[1], removed);
   }
@@ -68,21 +68,21 @@ void SRem(CommandContext& c) {
 }
 
 void SCard(CommandContext& c) {
-  const Set* set = nullptr;
+  const SetValue* set = nullptr;
   if (c.Get(c.args[1], &set)) {
     AppendInteger(set == nullptr ? 0 : static_cast<int64_t>(set->members.size()), &c.reply);
   }
 }
 
 void SIsMember(CommandContext& c) {
-  const Set* set = nullptr;
+  const SetValue* set = nullptr;
   if (c.Get(c.args[1], &set)) {
     AppendInteger(set != nullptr && set->members.contains(c.args[2]) ? 1 : 0, &c.reply);
   }
 }
 
 void SMembers(CommandContext& c) {
-  const Set* set = nullptr;
+  const SetValue* set = nullptr;
   if (!c.Get(c.args[1], &set)) {
     return;
   }
@@ -102,7 +102,7 @@ void SPop(CommandContext& c) {
     c.Error(kSyntaxError);
     return;
   }
-  const Set* set = nullptr;
+  const SetValue* set = nullptr;
   if ((counted && !c.Integer(2, 0, INT64_MAX, kNotPositive, &count)) || !c.Get(c.args[1], &set)) {
     return;
   }
@@ -151,7 +151,7 @@ void ZAdd(CommandContext& c) {
     c.Error(nx && xx ? "ERR XX and NX options at the same time are not compatible" : kSyntaxError);
     return;
   }
-  const SortedSet* set = nullptr;
+  const SortedSetValue* set = nullptr;
   if (!c.Get(c.args[1], &set)) {
     return;
   }
@@ -187,12 +187,12 @@ void ZAdd(CommandContext& c) {
 }
 
 void ZRem(CommandContext& c) {
-  const SortedSet* set = nullptr;
+  const SortedSetValue* set = nullptr;
   if (!c.Get(c.args[1], &set)) {
     return;
   }
-  const auto removed =
-      Distinct(c.args.subspan(2), [set](std::string_view member) { return set != nullptr && set->scores.contains(member); });
+  const auto removed = Distinct(
+      c.args.subspan(2), [set](std::string_view member) { return set != nullptr && set->scores.contains(member); });
   if (!removed.empty()) {
     c.effects.SortedRemove(c.args[1], removed);
   }
@@ -200,14 +200,14 @@ void ZRem(CommandContext& c) {
 }
 
 void ZCard(CommandContext& c) {
-  const SortedSet* set = nullptr;
+  const SortedSetValue* set = nullptr;
   if (c.Get(c.args[1], &set)) {
     AppendInteger(Length(set), &c.reply);
   }
 }
 
 void ZScore(CommandContext& c) {
-  const SortedSet* set = nullptr;
+  const SortedSetValue* set = nullptr;
   if (!c.Get(c.args[1], &set)) {
     return;
   }
@@ -220,7 +220,7 @@ void ZScore(CommandContext& c) {
 
 void ZPopMin(CommandContext& c) {
   int64_t count = 1;
-  const SortedSet* set = nullptr;
+  const SortedSetValue* set = nullptr;
   if (c.args.size() > 3) {
     c.Error(kSyntaxError);
     return;
@@ -250,7 +250,7 @@ void ZRange(CommandContext& c) {
     c.Error(kSyntaxError);
     return;
   }
-  const SortedSet* set = nullptr;
+  const SortedSetValue* set = nullptr;
   if (!c.Integer(2, &start) || !c.Integer(3, &stop) || !c.Get(c.args[1], &set)) {
     return;
   }

@@ -10,31 +10,31 @@ namespace understudy::resp_kv {
 namespace {
 
 constexpr std::string_view kMagic = "RESPKV1\n";
-constexpr char kEnd = 0;                       // other marks: the type of the value, 1 + its index in Value
+constexpr char kEnd = 0;  // other marks: the type of the value, 1 + its index in Value
 constexpr size_t kChunkBytes = 256u << 10;
-constexpr uint64_t kTextBytesMax = 1u << 30;   // a longer one is no text but damage
+constexpr uint64_t kTextBytesMax = 1u << 30;  // a longer one is no text but damage
 
 void PutValue(const Value& value, std::string* out) {
   if (const auto* text = ValueAs<std::string>(value)) {
     PutText(*text, out);
-  } else if (const auto* list = ValueAs<List>(value)) {
+  } else if (const auto* list = ValueAs<ListValue>(value)) {
     PutNumber(list->items.size(), out);
     for (const std::string& item : list->items) {
       PutText(item, out);
     }
-  } else if (const auto* hash = ValueAs<Hash>(value)) {
+  } else if (const auto* hash = ValueAs<HashValue>(value)) {
     PutNumber(hash->fields.size(), out);
     for (const auto& [field, content] : hash->fields) {
       PutText(field, out);
       PutText(content, out);
     }
-  } else if (const auto* set = ValueAs<Set>(value)) {
+  } else if (const auto* set = ValueAs<SetValue>(value)) {
     PutNumber(set->members.size(), out);
     for (const std::string& member : set->members) {
       PutText(member, out);
     }
   } else {
-    const auto* sorted = ValueAs<SortedSet>(value);
+    const auto* sorted = ValueAs<SortedSetValue>(value);
     PutNumber(sorted->order.size(), out);
     for (const auto& [score, member] : sorted->order) {
       PutDouble(score, out);
@@ -176,20 +176,20 @@ void LoadValue(Input& in, int type, Store::Editor* editor) {
   const uint64_t count = in.Number();
   for (uint64_t i = 0; i < count && in.status().ok(); ++i) {
     if (type == 1) {
-      auto* list = editor->Collection<List>();
+      auto* list = editor->Collection<ListValue>();
       list->bytes += list->items.emplace_back(in.Text()).size() + kElementOverheadBytes;
     } else if (type == 2) {
-      auto* hash = editor->Collection<Hash>();
+      auto* hash = editor->Collection<HashValue>();
       std::string field = in.Text();
       std::string content = in.Text();
       hash->bytes += field.size() + content.size() + kElementOverheadBytes;
       hash->fields.insert_or_assign(std::move(field), std::move(content));
     } else if (type == 3) {
-      auto* set = editor->Collection<Set>();
+      auto* set = editor->Collection<SetValue>();
       const auto [member, added] = set->members.insert(in.Text());
       set->bytes += added ? member->size() + kElementOverheadBytes : 0;
     } else {
-      auto* sorted = editor->Collection<SortedSet>();
+      auto* sorted = editor->Collection<SortedSetValue>();
       const double score = in.Score();
       std::string member = in.Text();
       sorted->bytes += 2 * (member.size() + kElementOverheadBytes);
@@ -232,7 +232,8 @@ Status Load(Input& in, Store* store) {
   const uint64_t keys = in.Number();
   UNDERSTUDY_RETURN_IF_ERROR(in.status());
   if (keys != store->keys()) {
-    return {StatusCode::kCorruption, "it holds " + std::to_string(store->keys()) + " keys and claims " + std::to_string(keys)};
+    return {StatusCode::kCorruption,
+            "it holds " + std::to_string(store->keys()) + " keys and claims " + std::to_string(keys)};
   }
   if (!in.AtEnd()) {
     return in.status().ok() ? Status(StatusCode::kCorruption, "bytes follow its end") : in.status();

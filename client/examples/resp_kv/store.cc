@@ -18,16 +18,16 @@ size_t ValueBytes(const Value& value) {
   if (const auto* text = std::get_if<std::string>(&value)) {
     return text->size();
   }
-  if (const auto* list = ValueAs<List>(value)) {
+  if (const auto* list = ValueAs<ListValue>(value)) {
     return list->bytes;
   }
-  if (const auto* hash = ValueAs<Hash>(value)) {
+  if (const auto* hash = ValueAs<HashValue>(value)) {
     return hash->bytes;
   }
-  if (const auto* set = ValueAs<Set>(value)) {
+  if (const auto* set = ValueAs<SetValue>(value)) {
     return set->bytes;
   }
-  return ValueAs<SortedSet>(value)->bytes;
+  return ValueAs<SortedSetValue>(value)->bytes;
 }
 
 StoreSnapshot::StoreSnapshot(std::vector<std::shared_ptr<const Shard>> shards, std::shared_ptr<std::atomic<int>> alive)
@@ -133,19 +133,19 @@ std::string ContentText(const Value& value) {
   };
   if (const auto* string = ValueAs<std::string>(value)) {
     add(*string);
-  } else if (const auto* list = ValueAs<List>(value)) {
+  } else if (const auto* list = ValueAs<ListValue>(value)) {
     std::for_each(list->items.begin(), list->items.end(), add);
-  } else if (const auto* hash = ValueAs<Hash>(value)) {
+  } else if (const auto* hash = ValueAs<HashValue>(value)) {
     for (const auto& [field, content] : std::map<std::string, std::string>(hash->fields.begin(), hash->fields.end())) {
       add(field);
       add(content);
     }
-  } else if (const auto* set = ValueAs<Set>(value)) {
+  } else if (const auto* set = ValueAs<SetValue>(value)) {
     for (const std::string& member : std::set<std::string>(set->members.begin(), set->members.end())) {
       add(member);
     }
   } else {
-    for (const auto& [score, member] : ValueAs<SortedSet>(value)->order) {
+    for (const auto& [score, member] : ValueAs<SortedSetValue>(value)->order) {
       add(FormatDouble(score));
       add(member);
     }

@@ -21,9 +21,7 @@ std::optional<int64_t> ExpiryMs(int64_t amount, bool seconds, bool absolute, int
   return amount;
 }
 
-void InvalidExpiry(CommandContext& c) {
-  c.Error("ERR invalid expire time in '" + ToLower(c.args[0]) + "' command");
-}
+void InvalidExpiry(CommandContext& c) { c.Error("ERR invalid expire time in '" + ToLower(c.args[0]) + "' command"); }
 
 struct SetOptions {
   bool if_absent = false;

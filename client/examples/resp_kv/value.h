@@ -28,19 +28,19 @@ using TextSet = std::unordered_set<std::string, TextHash, std::equal_to<>>;
 // `bytes` counts the text in a collection and a constant for each element: a measure of memory, not exact.
 inline constexpr size_t kElementOverheadBytes = 64;
 
-struct List {
+struct ListValue {
   std::deque<std::string> items;
   size_t bytes = 0;
 };
-struct Hash {
+struct HashValue {
   TextMap<std::string> fields;
   size_t bytes = 0;
 };
-struct Set {
+struct SetValue {
   TextSet members;
   size_t bytes = 0;
 };
-struct SortedSet {
+struct SortedSetValue {
   TextMap<double> scores;
   std::set<std::pair<double, std::string>> order;
   size_t bytes = 0;
@@ -53,7 +53,7 @@ struct Cow {
   uint64_t generation = 0;
 };
 
-using Value = std::variant<std::string, Cow<List>, Cow<Hash>, Cow<Set>, Cow<SortedSet>>;
+using Value = std::variant<std::string, Cow<ListValue>, Cow<HashValue>, Cow<SetValue>, Cow<SortedSetValue>>;
 
 inline constexpr int64_t kNeverExpires = 0;
 

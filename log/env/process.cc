@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -175,6 +176,17 @@ Result<int64_t> ProcessStartTicks(int64_t pid) {
   }
   if (at == std::string::npos) return Status(StatusCode::kCorruption, "/proc/" + std::to_string(pid) + "/stat: short");
   return static_cast<int64_t>(std::strtoll(stat->c_str() + at, nullptr, 10));
+}
+
+Result<uint64_t> CountDescriptors(const std::string& fd_folder) {
+  struct stat info {};
+  if (stat(fd_folder.c_str(), &info) != 0) {
+    return Status(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError, fd_folder + ": " + ErrnoText(errno));
+  }
+  if (info.st_size > 0) return static_cast<uint64_t>(info.st_size);
+  Result<std::vector<std::string>> names = ListDirectory(fd_folder);
+  if (!names.ok()) return names.status();
+  return names->size();
 }
 
 Result<int> SignalDescriptor(const std::vector<int>& signals) {

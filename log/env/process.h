@@ -53,6 +53,10 @@ class Process {
 // Field 22 of /proc/PID/stat. kNotFound when there is no such process (a zombie counts as none).
 Result<int64_t> ProcessStartTicks(int64_t pid);
 
+// How many descriptors are open: `fd_folder` is /proc/PID/fd. Constant time where the kernel counts them (6.2 and
+// later).
+Result<uint64_t> CountDescriptors(const std::string& fd_folder);
+
 // Makes `signals` readable at the returned descriptor instead of ending this process; call before threads start, so
 // that all of them inherit it. Each read of a signal takes it away.
 Result<int> SignalDescriptor(const std::vector<int>& signals);

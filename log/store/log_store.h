@@ -98,8 +98,11 @@ struct RecoveredState {
   uint64_t scanned_bytes = 0;      // of journal read because the index lagged
 };
 
-// Entries on their way to the disk; opaque.
-class CommitGroup;
+// Entries on their way to the disk; opaque: the store has the only kind there is.
+class CommitGroup {
+ public:
+  virtual ~CommitGroup() = default;
+};
 
 struct GroupOutcome {
   // Every entry with a sequence number up to here is durable, but for those that were reported in `failed`.

@@ -30,11 +30,11 @@ struct LogNodeOptions {
 class LogNode {
  public:
   // Opens (or makes) the disk and recovers its journal; blocks for as long as that takes. `metadata` is where the disk
-  // is listed, and must outlive the node. Drive `loop` with two threads: one may be waiting for the disk.
+  // is listed, and must outlive the node. Takes the loop's after-work: one LogNode a loop, before the loop runs. Drive
+  // it with two threads: one may be waiting for the disk.
   static Result<std::unique_ptr<LogNode>> Open(EventLoop* loop, Random* random, MetadataStore* metadata,
                                                LogNodeOptions options);
-  // The loop must not be running any more.
-  virtual ~LogNode() = default;
+  virtual ~LogNode() = default;  // the loop must not be running any more
 
   // Strand held. Raises the boot count in the directory and in the metadata, then listens; `done` says how it went.
   // Nothing is answered before.
@@ -44,8 +44,8 @@ class LogNode {
   // acknowledged from then on; the process must end.
   virtual void SetOnFatal(std::function<void(Status)> fn) = 0;
 
-  // Strand held. Writes the index, so that the next start is quick. No request is answered afterwards.
-  virtual Status Close() = 0;
+  // Strand held. No request is answered afterwards. Idempotent; call it before the loop stops.
+  virtual void Close() = 0;
 
   virtual const std::string& address() const = 0;  // with the real port, after Start
   virtual DiskId disk() const = 0;

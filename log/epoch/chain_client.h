@@ -24,12 +24,12 @@ class ChainClient {
   };
   struct Outcome {
     Verdict verdict = Verdict::kLost;
-    // kWon: the chain that holds the epoch. kLost: a chain newer than (or, after a refusal, as new as) the one the CAS
-    // was based on; read again before the next try.
+    // kWon: a chain that holds the epoch. kLost: the newest chain read; of the version the CAS was based on when it was
+    // never sent.
     VersionedChain current;
   };
 
-  // Tokens handed out are first_token, first_token + stride, ...: an embedding core keeps them apart from its own.
+  // Tokens handed out are first_token, first_token + 1, ...
   explicit ChainClient(Token first_token, int64_t retry_ms = 20);
 
   // Begins a CAS of `base` to `desired`, in which `attempt` appears for the first time. One at a time.
@@ -59,9 +59,13 @@ class ChainClient {
   int64_t retry_ms_;
   Token waiting_for_ = 0;  // the only op outstanding; 0 while a retry is due
   Instant wake_at_ = Instant::Never();
-  uint64_t base_version_ = 0;
+  VersionedChain base_;
   Chain desired_;
   AttemptId attempt_;
 };
+
+// `chain` with its last epoch closed at `last_lsn` (when it is open) and `next` behind it. Closed epochs wholly at or
+// below the trim LSN leave.
+Chain CloseAndOpen(const Chain& chain, Lsn last_lsn, EpochEntry next);
 
 }  // namespace understudy

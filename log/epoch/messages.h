@@ -76,7 +76,9 @@ struct ReadResponse {
   Lsn trim;             // kTrimmed: records up to here are gone
 };
 
-// Receiver-driven copy: the receiving replica reads from `sources` and answers once `to` is durable here.
+// Receiver-driven copy: the receiving replica seals the epoch, reads what it lacks from `sources` (by Reads up to `to`)
+// and answers once everything up to `to` is durable here. `from` is the epoch's first LSN, whatever the receiver holds
+// of it.
 struct FetchSource {
   DiskId disk;
   std::string address;
@@ -87,8 +89,8 @@ struct FetchRequest {
   Epoch epoch;
   Lsn from;
   Lsn to;
-  Lsn trim;
-  std::vector<FetchSource> sources;
+  Lsn trim;                          // of the chain: nothing up to here needs to be copied
+  std::vector<FetchSource> sources;  // 1 to 16
 };
 struct FetchResponse {
   StatusCode code = StatusCode::kOk;

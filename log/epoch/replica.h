@@ -79,6 +79,11 @@ struct PersistFailed {
 struct DiskFailed {
   Status status;
 };
+// The disk has become unfit at run time (a read met corruption): as ReplicaOptions::retired from now on. Everything
+// outstanding is answered kDataUnknown.
+struct RetireDisk {
+  Status why;
+};
 // Answers a CompareStored.
 struct Compared {
   enum class Outcome : uint8_t { kSame, kDifferent, kUnknown };
@@ -93,7 +98,7 @@ struct FetchReadDone {
 
 using ReplicaInput =
     std::variant<ReplicaAppend, ReplicaSeal, ReplicaBarrier, ReplicaRead, ReplicaFetch, ReplicaTrim, ReplicaStatusAsk,
-                 Persisted, PersistFailed, DiskFailed, Compared, FetchReadDone, Tick>;
+                 Persisted, PersistFailed, DiskFailed, RetireDisk, Compared, FetchReadDone, Tick>;
 
 // ---- effects ----
 
@@ -204,7 +209,7 @@ class Replica {
   // kResourceExhausted with its message otherwise; duplicates, gaps, fences and heartbeats are answered as ever.
   void Append(Token token, const AppendRequest& request, const Status& admission, Instant now, ReplicaEffects* out);
 
-  // What a log looks like now; kNotFound in `code` for one never heard of. As the answer to ReplicaStatusAsk.
+  // What a log looks like now; kNotFound in `code` for one never heard of. `bytes` is not filled in.
   ReplicaStatusResponse StatusOf(LogId log, Instant now) const;
   std::vector<LogId> Logs() const;
   bool retired() const;

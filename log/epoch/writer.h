@@ -37,17 +37,26 @@ struct WriterOptions {
 struct WriterAppend {
   BatchRef batch;
 };
-// Answers a SendAppend: replica, epoch and round as they stood in it. Errors of transport are put into response.code.
-struct AppendAnswered {
-  uint32_t replica = 0;
+// Goes out with a send and comes back with its answer, untouched.
+struct SendTag {
+  uint32_t replica = 0;  // index into disks(); stable during an epoch
+  uint32_t round = 0;    // of sending to this replica; grows with every rewind
   Epoch epoch;
-  uint32_t round = 0;
+  Lsn acked;  // what this replica had acknowledged when the request left: an answer below it means that it lost data
+};
+// Answers a SendAppend. Errors of transport are put into response.code.
+struct AppendAnswered {
+  SendTag tag;
   AppendResponse response;
 };
-struct BarrierAnswered {
+// Goes out with a barrier and comes back with its answer, untouched.
+struct BarrierTag {
   uint32_t replica = 0;
   Epoch epoch;
   uint64_t round = 0;
+};
+struct BarrierAnswered {
+  BarrierTag tag;
   BarrierResponse response;
 };
 // ReadBarrier(); answered in WriterEffects::barriers.
@@ -63,8 +72,8 @@ struct WriterMove {
   AttemptId attempt;
   std::vector<ReplicaRef> disks;  // of the next epoch, live; at least ack_quorum
   int ack_quorum = 1;
-  // Handover: give up draining at this instant; the epoch goes on then (kDeadlineExceeded).
-  Instant drain_deadline = Instant::Never();
+  // Give up at this instant when the CAS has not been sent by then (not drained, metadata not read); the epoch goes on.
+  Instant deadline = Instant::Never();
 };
 // Begins to push to a spare, or ends it. What is not yet acknowledged is pushed again first.
 struct WriterMirror {
@@ -79,13 +88,11 @@ using WriterInput = std::variant<WriterAppend, AppendAnswered, BarrierAnswered, 
 // ---- effects ----
 
 struct SendAppend {
-  uint32_t replica = 0;  // index into disks(); stable during an epoch
-  uint32_t round = 0;
+  SendTag tag;
   AppendRequest request;
 };
 struct SendBarrier {
-  uint32_t replica = 0;
-  uint64_t round = 0;
+  BarrierTag tag;
   BarrierRequest request;
 };
 struct BarrierDone {
@@ -99,8 +106,9 @@ struct ReplicaDropped {
   Status reason;
 };
 struct MoveDone {
-  // ok: the chain says so; for a replica change epoch() is the new one already. kDeadlineExceeded: could not drain.
-  // kConflict: the chain moved under us. The epoch goes on unless `fenced` is set in the same effects.
+  // ok: the chain says so; for a replica change epoch() is the new one already. kDeadlineExceeded: see WriterMove.
+  // kUnavailable: no metadata. kInvalidArgument, kFailedPrecondition (another move, or over). kConflict: the chain
+  // moved under us. The epoch goes on unless `fenced` is set in the same effects.
   Status status;
   VersionedChain chain;  // when ok
 };
@@ -131,7 +139,7 @@ struct WriterEffects {
 
 class Writer {
  public:
-  // `epoch` is the open epoch of `chain.chain` that our attempt owns.
+  // `epoch` is the open epoch that our attempt owns (TakeoverResult::epoch). Step a Tick at once.
   Writer(WriterOptions options, LogId log, const EpochEntry& epoch, Instant now);
   ~Writer();
   Writer(const Writer&) = delete;

@@ -259,7 +259,7 @@ void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, Instant d
     if (!replica.dropped) move.disks.push_back(replica.disk);
   }
   move.ack_quorum = std::min(impl.ack_quorum, static_cast<int>(move.disks.size()));
-  move.drain_deadline = drain_deadline;
+  move.deadline = drain_deadline;
   impl.Step(std::move(move));
 }
 

@@ -99,13 +99,11 @@ void LogWriter::Impl::WithClient(uint32_t index, std::function<void(Result<LogSe
 }
 
 void LogWriter::Impl::SendTo(const SendAppend& send) {
-  auto answer = [this, generation = this->generation, replica = send.replica, round = send.round,
-                 of = send.request.epoch, disk = send.request.disk](Result<AppendResponse> response) {
+  auto answer = [this, generation = this->generation, tag = send.tag,
+                 disk = send.request.disk](Result<AppendResponse> response) {
     if (generation != this->generation) return;
     AppendAnswered answered;
-    answered.replica = replica;
-    answered.epoch = of;
-    answered.round = round;
+    answered.tag = tag;
     if (response.ok()) {
       answered.response = std::move(response).value();
     } else {
@@ -114,28 +112,25 @@ void LogWriter::Impl::SendTo(const SendAppend& send) {
     }
     if (!response.ok() || answered.response.code == StatusCode::kWrongDisk) {
       cluster->Forget(disk);
-      if (of == replicas_epoch) replicas[replica].client = nullptr;
+      if (tag.epoch == replicas_epoch) replicas[tag.replica].client = nullptr;
     }
     Step(std::move(answered));
   };
-  if (LogServiceClient* client = replicas[send.replica].client) {
+  if (LogServiceClient* client = replicas[send.tag.replica].client) {
     client->Append(send.request, kNoTimeout, std::move(answer));
     return;
   }
-  WithClient(send.replica, [request = send.request, answer](Result<LogServiceClient*> client) {
+  WithClient(send.tag.replica, [request = send.request, answer](Result<LogServiceClient*> client) {
     if (!client.ok()) return answer(client.status());
     (*client)->Append(request, kNoTimeout, answer);
   });
 }
 
 void LogWriter::Impl::SendTo(const SendBarrier& send) {
-  auto answer = [this, generation = this->generation, replica = send.replica, round = send.round,
-                 of = send.request.epoch](Result<BarrierResponse> response) {
+  auto answer = [this, generation = this->generation, tag = send.tag](Result<BarrierResponse> response) {
     if (generation != this->generation) return;
     BarrierAnswered answered;
-    answered.replica = replica;
-    answered.epoch = of;
-    answered.round = round;
+    answered.tag = tag;
     if (response.ok()) {
       answered.response = std::move(response).value();
     } else {
@@ -144,7 +139,7 @@ void LogWriter::Impl::SendTo(const SendBarrier& send) {
     }
     Step(std::move(answered));
   };
-  WithClient(send.replica, [this, request = send.request, answer](Result<LogServiceClient*> client) {
+  WithClient(send.tag.replica, [this, request = send.request, answer](Result<LogServiceClient*> client) {
     if (!client.ok()) return answer(client.status());
     (*client)->Barrier(request, cluster->rpc_timeout_ms(), answer);
   });

@@ -26,7 +26,8 @@ struct WriterOptions {
   int64_t commit_quiet_us = 1000;  // a commit that no append carries goes alone after this
   int64_t heartbeat_ms = 250;      // barrier rounds of our own: liveness for the replicas, the self-fence for us
   int64_t self_fence_ms = 1000;
-  int64_t retry_ms = 20;  // after a failed send; doubles up to retry_ms_max
+  int64_t stall_ms = 2000;  // a replica that answers nothing for so long is asked for its tail again
+  int64_t retry_ms = 20;    // after a failed send; doubles up to retry_ms_max
   int64_t retry_ms_max = 1000;
   size_t barriers_max = 1u << 16;  // callers waiting; beyond: kResourceExhausted
 };

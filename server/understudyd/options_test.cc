@@ -1,0 +1,95 @@
+#include "server/understudyd/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "log/env/small_files.h"
+
+namespace understudy {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string ErrorOf(const std::vector<std::string>& arguments) {
+  const Result<DaemonOptions> options = ParseDaemonOptions(arguments);
+  EXPECT_FALSE(options.ok());
+  return options.ok() ? "" : options.status().message();
+}
+
+TEST(DaemonOptionsTest, DefaultsRunEverythingOnTheLoopback) {
+  const Result<DaemonOptions> options = ParseDaemonOptions({});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(options->role, DaemonRole::kEmbedded);
+  EXPECT_EQ(options->listen, "127.0.0.1:7400");
+  EXPECT_EQ(options->log_listen, "127.0.0.1:7401");
+  EXPECT_EQ(options->sample_interval_ms, 1000);
+  EXPECT_TRUE(options->nodes.empty());
+  EXPECT_FALSE(options->unsafe_no_fsync);
+}
+
+TEST(DaemonOptionsTest, ReadsRolesNodesAndLists) {
+  const Result<DaemonOptions> options =
+      ParseDaemonOptions({"agent", "--nodes", "n1:7001,n2", "--coordinators=a:1,b:2", "--labels", "rack=4"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(options->role, DaemonRole::kAgent);
+  EXPECT_EQ(options->nodes, (std::vector<NodeSpec>{{"n1", 7001}, {"n2", 0}}));
+  EXPECT_EQ(options->coordinators, (std::vector<std::string>{"a:1", "b:2"}));
+  EXPECT_EQ(options->labels, (std::vector<std::string>{"rack=4"}));
+}
+
+TEST(DaemonOptionsTest, EveryErrorNamesItsFlag) {
+  EXPECT_THAT(ErrorOf({"--no-such-flag"}), HasSubstr("--no-such-flag"));
+  EXPECT_THAT(ErrorOf({"--heartbeat-ms"}), HasSubstr("--heartbeat-ms"));
+  EXPECT_THAT(ErrorOf({"--heartbeat-ms", "soon"}), HasSubstr("--heartbeat-ms"));
+  EXPECT_THAT(ErrorOf({"--heartbeat-ms", "5"}), HasSubstr("--heartbeat-ms: 5 is out of bounds"));
+  EXPECT_THAT(ErrorOf({"--sample-interval-ms", "60001"}), HasSubstr("100 to 60000 ms"));
+  EXPECT_THAT(ErrorOf({"--node-timeout-ms", "400"}), HasSubstr("--node-timeout-ms"));
+  EXPECT_THAT(ErrorOf({"--listen", "7400"}), HasSubstr("--listen"));
+  EXPECT_THAT(ErrorOf({"--log-listen", "127.0.0.1:99999"}), HasSubstr("--log-listen"));
+  EXPECT_THAT(ErrorOf({"--coordinators", "a:0"}), HasSubstr("--coordinators"));
+  EXPECT_THAT(ErrorOf({"--nodes", "n1:x"}), HasSubstr("--nodes"));
+  EXPECT_THAT(ErrorOf({"--nodes", "../n1"}), HasSubstr("--nodes"));
+  EXPECT_THAT(ErrorOf({"--nodes", "n1,n1"}), HasSubstr("named twice"));
+  EXPECT_THAT(ErrorOf({"--nodes", "n1:7001,n2:7001"}), HasSubstr("given twice"));
+  EXPECT_THAT(ErrorOf({"--labels", "rack"}), HasSubstr("--labels"));
+  EXPECT_THAT(ErrorOf({"--cluster", "a/b"}), HasSubstr("--cluster"));
+  EXPECT_THAT(ErrorOf({"--segment-bytes", "12"}), HasSubstr("--segment-bytes"));
+  EXPECT_THAT(ErrorOf({"--log-level", "loud"}), HasSubstr("--log-level"));
+  EXPECT_THAT(ErrorOf({"--config", "/no/such/file"}), HasSubstr("--config: /no/such/file"));
+  EXPECT_THAT(ErrorOf({"agent"}), HasSubstr("--nodes"));
+  EXPECT_THAT(ErrorOf({"conductor"}), HasSubstr("'conductor' is no role"));
+}
+
+TEST(DaemonOptionsTest, OtherThanLoopbackNeedsInsecure) {
+  EXPECT_THAT(ErrorOf({"--listen", "0.0.0.0:7400"}), HasSubstr("--insecure"));
+  EXPECT_THAT(ErrorOf({"--log-listen", "10.0.0.1:7401"}), HasSubstr("--insecure"));
+  EXPECT_TRUE(ParseDaemonOptions({"--listen", "0.0.0.0:7400", "--insecure"}).ok());
+  EXPECT_TRUE(ParseDaemonOptions({"--listen", "localhost:7400", "--log-listen", "[::1]:7401"}).ok());
+}
+
+TEST(DaemonOptionsTest, ConfigurationFileYieldsToTheCommandLine) {
+  char path[] = "/tmp/understudyd_options_XXXXXX";
+  ASSERT_GE(mkstemp(path), 0);
+  ASSERT_TRUE(ReplaceSmallFile(path, "heartbeat-ms = 100\n# a comment\nnodes = n1:7001,n2:7002\n").ok());
+  const Result<DaemonOptions> options = ParseDaemonOptions({"--config", path, "--heartbeat-ms", "200"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(options->heartbeat_ms, 200);
+  EXPECT_EQ(options->nodes.size(), 2u);
+  ASSERT_TRUE(ReplaceSmallFile(path, "heartbeats = 100\n").ok());
+  EXPECT_THAT(ErrorOf({"--config", path}), HasSubstr("heartbeats"));
+  EXPECT_TRUE(RemoveFile(path).ok());
+}
+
+TEST(DaemonOptionsTest, HelpTellsUnitsDefaultsAndBounds) {
+  const Result<DaemonOptions> options = ParseDaemonOptions({"--help"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_THAT(options->answer, HasSubstr("--sample-interval-ms"));
+  EXPECT_THAT(options->answer, HasSubstr("100 to 60000 ms"));
+  EXPECT_THAT(options->answer, HasSubstr("=1000"));
+  EXPECT_THAT(ParseDaemonOptions({"--version"})->answer, HasSubstr("understudyd 0."));
+}
+
+}  // namespace
+}  // namespace understudy

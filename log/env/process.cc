@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "log/env/file.h"
 #include "log/env/small_files.h"
 
 extern char** environ;
@@ -184,7 +185,7 @@ Result<uint64_t> CountDescriptors(const std::string& fd_folder) {
     return Status(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError, fd_folder + ": " + ErrnoText(errno));
   }
   if (info.st_size > 0) return static_cast<uint64_t>(info.st_size);
-  Result<std::vector<std::string>> names = ListDirectory(fd_folder);
+  Result<std::vector<std::string>> names = SystemFileSystem()->ListDir(fd_folder);
   if (!names.ok()) return names.status();
   return names->size();
 }

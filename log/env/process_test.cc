@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "log/env/file.h"
 #include "log/env/small_files.h"
 
 namespace understudy {
@@ -20,9 +21,10 @@ class ProcessTest : public ::testing::Test {
     folder_ = mkdtemp(name);
   }
   void TearDown() override {
-    const auto names = ListDirectory(folder_);
-    for (const std::string& name : *names) EXPECT_TRUE(RemoveFile(folder_ + "/" + name).ok());
-    rmdir(folder_.c_str());
+    FileSystem* files = SystemFileSystem();
+    const auto names = files->ListDir(folder_);
+    for (const std::string& name : *names) EXPECT_TRUE(files->Remove(folder_ + "/" + name).ok());
+    EXPECT_TRUE(files->RemoveDir(folder_).ok());
   }
   Result<std::unique_ptr<Process>> Shell(const std::string& script) {
     return Process::Spawn({"/bin/sh", {"-c", script}, {{"GREETING", "hello"}}, folder_ + "/output"});
@@ -52,7 +54,7 @@ TEST_F(ProcessTest, WhatCannotStartSaysWhy) {
   auto missing = Process::Spawn({"/no/such/program", {}, {}, ""});
   EXPECT_EQ(missing.status().code(), StatusCode::kNotFound);
   EXPECT_EQ(missing.status().message(), "exec /no/such/program: No such file or directory");
-  ASSERT_TRUE(ReplaceSmallFile(folder_ + "/text", "not a program").ok());
+  ASSERT_TRUE(ReplaceFile(SystemFileSystem(), folder_ + "/text", "not a program").ok());
   auto text = Process::Spawn({folder_ + "/text", {}, {}, ""});
   EXPECT_EQ(text.status().message(), "exec " + folder_ + "/text: Permission denied");
   auto output = Process::Spawn({"/bin/true", {}, {}, folder_ + "/none/output"});
@@ -93,19 +95,9 @@ TEST_F(ProcessTest, AdoptsOnlyTheProcessThatStartedThen) {
   EXPECT_EQ((*adopted)->Signal(SIGTERM, true).code(), StatusCode::kNotFound);
 }
 
-TEST_F(ProcessTest, OneHolderOfALockFile) {
-  auto first = LockFile::Take(folder_ + "/lock");
-  ASSERT_TRUE(first.ok());
-  auto second = LockFile::Take(folder_ + "/lock");
-  EXPECT_EQ(second.status().code(), StatusCode::kFailedPrecondition);
-  EXPECT_EQ(second.status().message(), folder_ + "/lock is locked by process " + std::to_string(getpid()));
-  *first = nullptr;
-  EXPECT_TRUE(LockFile::Take(folder_ + "/lock").ok());
-}
-
 TEST_F(ProcessTest, RotationKeepsTheNewestBytes) {
   const std::string path = folder_ + "/output";
-  ASSERT_TRUE(ReplaceSmallFile(path, "0123456789").ok());
+  ASSERT_TRUE(ReplaceFile(SystemFileSystem(), path, "0123456789").ok());
   EXPECT_TRUE(RotateByCopy(path, 10).ok());
   EXPECT_EQ(*ReadSmallFile(path), "0123456789");
   EXPECT_TRUE(RotateByCopy(path, 4).ok());
@@ -114,7 +106,7 @@ TEST_F(ProcessTest, RotationKeepsTheNewestBytes) {
 }
 
 TEST_F(ProcessTest, SmallFilesAreBounded) {
-  ASSERT_TRUE(ReplaceSmallFile(folder_ + "/file", "0123456789").ok());
+  ASSERT_TRUE(ReplaceFile(SystemFileSystem(), folder_ + "/file", "0123456789").ok());
   EXPECT_EQ(ReadSmallFile(folder_ + "/file", 9).status().code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(ReadSmallFile(folder_ + "/none").status().code(), StatusCode::kNotFound);
 }

@@ -1,14 +1,11 @@
 #include "log/env/small_files.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 namespace understudy {
@@ -50,18 +47,6 @@ Status WriteAll(int fd, const char* bytes, size_t size, const std::string& path)
   return Status::Ok();
 }
 
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-Status SyncDirectory(const std::string& path) {
-  Descriptor directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.ok() || fsync(directory.get()) != 0) return ErrnoStatus(errno, "syncing " + path);
-  return Status::Ok();
-}
-
 }  // namespace
 
 Result<std::string> ReadSmallFile(const std::string& path, size_t bytes_max) {
@@ -79,50 +64,6 @@ Result<std::string> ReadSmallFile(const std::string& path, size_t bytes_max) {
     }
     content.append(buffer, static_cast<size_t>(got));
   }
-}
-
-Status ReplaceSmallFile(const std::string& path, const std::string& content) {
-  const std::string beside = path + ".new";
-  {
-    Descriptor file(open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file.ok()) return ErrnoStatus(errno, beside);
-    UNDERSTUDY_RETURN_IF_ERROR(WriteAll(file.get(), content.data(), content.size(), beside));
-    if (fsync(file.get()) != 0) return ErrnoStatus(errno, "syncing " + beside);
-  }
-  if (rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, "renaming " + beside);
-  return SyncDirectory(ParentOf(path));
-}
-
-Status RemoveFile(const std::string& path) {
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, "removing " + path);
-  return Status::Ok();
-}
-
-Result<std::vector<std::string>> ListDirectory(const std::string& path, size_t names_max) {
-  DIR* directory = opendir(path.c_str());
-  if (directory == nullptr) return ErrnoStatus(errno, path);
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(directory)) {
-    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    if (names.size() >= names_max) break;
-    names.emplace_back(entry->d_name);
-  }
-  closedir(directory);
-  return names;
-}
-
-Status MakeDirectories(const std::string& path) {
-  if (mkdir(path.c_str(), 0755) == 0) return Status::Ok();
-  const int error = errno;
-  if (error == EEXIST) {
-    struct stat info {};
-    if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return Status::Ok();
-    return ErrnoStatus(ENOTDIR, "making directory " + path);
-  }
-  if (error != ENOENT || path.find('/') == std::string::npos) return ErrnoStatus(error, "making directory " + path);
-  UNDERSTUDY_RETURN_IF_ERROR(MakeDirectories(ParentOf(path)));
-  if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus(errno, "making directory " + path);
-  return Status::Ok();
 }
 
 Status RotateByCopy(const std::string& path, uint64_t bytes_max) {
@@ -157,24 +98,5 @@ Result<FileSystemSpace> SpaceOf(const std::string& path) {
                          .total_inodes = info.f_files,
                          .free_inodes = info.f_favail};
 }
-
-Result<std::unique_ptr<LockFile>> LockFile::Take(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) return ErrnoStatus(errno, path);
-  std::unique_ptr<LockFile> lock(new LockFile(fd));
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "locking " + path);
-    char holder[32] = {};
-    const ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
-    return Status(StatusCode::kFailedPrecondition,
-                  path + " is locked by process " + (got > 0 ? std::string(holder) : std::string("(unknown)")));
-  }
-  const std::string pid = std::to_string(getpid());
-  if (ftruncate(fd, 0) != 0) return ErrnoStatus(errno, path);
-  UNDERSTUDY_RETURN_IF_ERROR(WriteAll(fd, pid.data(), pid.size(), path));
-  return lock;
-}
-
-LockFile::~LockFile() { close(fd_); }
 
 }  // namespace understudy

@@ -1,6 +1,7 @@
 // The parts of a sample that walk trees: control groups, memory controllers, thermal zones.
 #include <algorithm>
 
+#include "log/env/file.h"
 #include "log/env/small_files.h"
 #include "server/agent/proc_text.h"
 #include "server/agent/sampler.h"
@@ -9,7 +10,6 @@ namespace understudy {
 namespace {
 
 constexpr size_t kGroupDepthMax = 32;  // deeper than any tree seen; bounds the walk to the root
-constexpr size_t kDevicesMax = 256;    // thermal zones, memory controllers
 
 // v1 says "no limit" with a number near the address space's size.
 constexpr uint64_t kNoLimitV1 = uint64_t{1} << 60;
@@ -87,7 +87,7 @@ void Sampler::SampleCgroup(int64_t pid, Instant now, Metrics* out) {
 
 void Sampler::SampleMachineErrors(Metrics* out) {
   const std::string controllers = "devices/system/edac/mc";
-  if (const Result<std::vector<std::string>> names = ListDirectory(options_.sys + "/" + controllers, kDevicesMax);
+  if (const Result<std::vector<std::string>> names = SystemFileSystem()->ListDir(options_.sys + "/" + controllers);
       names.ok()) {
     std::optional<uint64_t> corrected, uncorrected;
     for (const std::string& name : *names) {
@@ -103,7 +103,7 @@ void Sampler::SampleMachineErrors(Metrics* out) {
     if (uncorrected) out->push_back({"node.edac_uncorrected_errors", static_cast<double>(*uncorrected)});
   }
   const std::string zones = "class/thermal";
-  if (const Result<std::vector<std::string>> names = ListDirectory(options_.sys + "/" + zones, kDevicesMax);
+  if (const Result<std::vector<std::string>> names = SystemFileSystem()->ListDir(options_.sys + "/" + zones);
       names.ok()) {
     std::optional<uint64_t> hottest;  // in thousandths of a degree; zones below zero say nothing of a server's health
     for (const std::string& name : *names) {

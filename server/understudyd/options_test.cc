@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-#include "log/env/small_files.h"
+#include "log/env/file.h"
 
 namespace understudy {
 namespace {
@@ -72,14 +72,14 @@ TEST(DaemonOptionsTest, OtherThanLoopbackNeedsInsecure) {
 TEST(DaemonOptionsTest, ConfigurationFileYieldsToTheCommandLine) {
   char path[] = "/tmp/understudyd_options_XXXXXX";
   ASSERT_GE(mkstemp(path), 0);
-  ASSERT_TRUE(ReplaceSmallFile(path, "heartbeat-ms = 100\n# a comment\nnodes = n1:7001,n2:7002\n").ok());
+  ASSERT_TRUE(ReplaceFile(SystemFileSystem(), path, "heartbeat-ms = 100\n# a comment\nnodes = n1:7001,n2:7002\n").ok());
   const Result<DaemonOptions> options = ParseDaemonOptions({"--config", path, "--heartbeat-ms", "200"});
   ASSERT_TRUE(options.ok()) << options.status().ToString();
   EXPECT_EQ(options->heartbeat_ms, 200);
   EXPECT_EQ(options->nodes.size(), 2u);
-  ASSERT_TRUE(ReplaceSmallFile(path, "heartbeats = 100\n").ok());
+  ASSERT_TRUE(ReplaceFile(SystemFileSystem(), path, "heartbeats = 100\n").ok());
   EXPECT_THAT(ErrorOf({"--config", path}), HasSubstr("heartbeats"));
-  EXPECT_TRUE(RemoveFile(path).ok());
+  EXPECT_TRUE(SystemFileSystem()->Remove(path).ok());
 }
 
 TEST(DaemonOptionsTest, HelpTellsUnitsDefaultsAndBounds) {

@@ -71,7 +71,7 @@ struct PredictorHostOptions {
 };
 
 // Paths of an installed or built tree, from the running program's folder: BIN/understudy-predictor-host and
-// BIN/../lib/understudy/predictors (also lib/<triplet>/understudy/predictors where the installation uses it).
+// BIN/../lib/understudy/predictors beside it.
 PredictorHostOptions DefaultPredictorHostOptions(Clock* clock, const std::string& program_folder);
 
 // Thread-safe. No call blocks on a plugin. Callbacks come on the host's own thread, each exactly once, and must not

@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "client/examples": ["client/include"],
     "client": ["client", "log"] + PUBLIC,
     "predictors": ["predictors"] + PUBLIC,
+    "predictors/host": ["predictors", "log/env", "log/format", "log/protocol"] + PUBLIC,
     "log/env": ["client/include"],
     "log/format": ["log/env", "client/include"],
     "log/epoch": ["log/format", "client/include"],

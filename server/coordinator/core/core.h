@@ -1,0 +1,186 @@
+// The coordinator's decisions. Pure: no clock, thread, socket or randomness; the same inputs give the same effects.
+// After each input every service is looked at again from what is known (reports, chains, plans), so that a step that
+// was lost, or a coordinator that was, costs time and nothing else. What it does is advice: the epoch decides who
+// writes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "server/coordinator/core/io.h"
+#include "server/coordinator/core/state.h"
+
+namespace understudy::coordinator {
+
+struct CoreOptions {
+  std::string cluster;
+  std::string name;
+  std::vector<std::string> addresses;
+  int64_t node_timeout_ms = 1000;
+  int64_t app_timeout_ms = 1000;        // a running process whose application was not heard for so long is suspect
+  int64_t unserving_timeout_ms = 5000;  // a primary that says may_serve == false for so long is suspect
+  int64_t takeover_timeout_ms = 10'000;
+  int64_t age_interval_ms = 100;   // between two questions for the writer's age
+  int64_t adopt_timeout_ms = 200;  // handed over, but the new owner does not report PRIMARY: TAKE_OVER
+  int64_t prepare_timeout_ms = 2000;
+  int64_t handover_timeout_ms = 10'000;
+  int64_t command_retry_ms = 2000;
+  int64_t start_timeout_ms = 30'000;  // a started process that never became an application counts as failed
+  int64_t stable_ms = 10'000;         // a process that lasted so long forgets earlier failures
+  int start_failures_max = 8;         // a node
+  int recoveries_failed_max = 10;     // a service
+  int64_t pause_ms_max = 30'000;
+  int brake_percent = 50;  // more of all services at risk at once, and at least two of three: hold
+  int64_t checkpoint_interval_default_ms = 60'000;  // what "raise the rate" starts from when the service names none
+  int64_t checkpoint_interval_min_ms = 1000;
+  size_t nodes_max = 4096;     // reports of more are refused
+  size_t services_max = 4096;  // so are applies
+  size_t moves_max = 100;      // kept for status
+};
+
+class Core {
+ public:
+  explicit Core(CoreOptions options);
+
+  // One input; its effects are added to `out`, whose wake_at is set anew. `now` never goes back.
+  void Step(const Input& input, Instant now, Effects* out);
+
+  // For the status document.
+  const std::map<std::string, NodeState>& nodes() const { return nodes_; }
+  const std::map<std::string, ServiceState>& services() const { return services_; }
+  const std::map<std::string, DiskState>& disks() const { return disks_; }
+  const std::deque<MoveRecord>& moves() const { return moves_; }
+  const CoreOptions& options() const { return options_; }
+  bool loaded() const { return loaded_; }
+  bool paused() const { return paused_; }
+  bool braked() const { return braked_; }
+
+ private:
+  struct PendingApply {
+    uint64_t token = 0;
+    ServiceSpec spec;
+    int tries = 0;
+    bool writing_service = false;
+  };
+
+  // core.cc: inputs
+  void On(const Tick&) {}
+  void On(const NodeReported& in);
+  void On(const ForecastsArrived& in);
+  void On(const MetadataChanged& in);
+  void On(const MetadataWritten& in);
+  void On(const MetadataLoaded& in);
+  void On(const OperatorRequest& in);
+  void On(const WriterAge& in);
+  void OnResults(NodeState& node, const std::vector<CommandResult>& results);
+  void OnProcess(NodeState& node, const AgentReport& before);
+  void StartFailed(NodeState& node, const std::string& program, const std::string& why);
+  void OnChain(const std::string& name, const std::string& value, uint64_t version);
+  void OnPlan(ServiceState& service, const std::string& value, uint64_t version);
+  void OnSpec(const std::string& name, const std::string& value, uint64_t version);
+  void NotePrimary(NodeState& node);
+  void Reconcile();
+  void WatchNodes();
+  void RecordNode(NodeState& node);
+  void WritePlans();
+
+  // requests.cc: operators
+  void Apply(const OperatorRequest& in);
+  void ContinueApply(const std::string& name);
+  void AppliedOrNot(const MetadataWritten& in);
+  void Remove(const OperatorRequest& in);
+  void AdvanceRemoval(ServiceState& service);
+  void Switchover(const OperatorRequest& in);
+  void Pause(const OperatorRequest& in);
+  uint64_t FreeLogId(uint64_t above) const;
+
+  // failure.cc: is the primary gone?
+  enum class Verdict { kAlive, kSuspect, kGone };
+  Verdict Judge(ServiceState& service, std::string* why);
+  void AskAge(ServiceState& service);
+
+  // moves.cc: the one move of a service
+  void StartUnplanned(ServiceState& service, const std::string& why);
+  void StartFirst(ServiceState& service);
+  void StartPlanned(ServiceState& service, const std::string& reason, bool predicted, uint64_t token);
+  void AdvanceMove(ServiceState& service);
+  void AdvanceStart(ServiceState& service, NodeState& target);
+  void AdvanceTakeOver(ServiceState& service, NodeState& target);
+  void AdvancePlanned(ServiceState& service, NodeState& target);
+  bool TargetLost(const ServiceState& service, const NodeState& target, std::string* why) const;
+  void Retarget(ServiceState& service, const std::string& why);
+  void AbortPlanned(ServiceState& service, const std::string& why);
+  void BecomeUnplanned(ServiceState& service, const std::string& why);
+  void Finish(ServiceState& service, NodeState& primary);
+  void EnterStep(ServiceState& service, MoveStep step);
+  void AdvanceRestarts(ServiceState& service);
+
+  // placement.cc: who may take what
+  // Primary, spare, target or being restarted, of any service but the one named.
+  bool IsTaken(const std::string& node, const std::string& except_service) const;
+  bool Carries(const NodeState& node, const ServiceSpec& spec) const;
+  bool CanStart(const NodeState& node, const ServiceSpec& spec) const;
+  bool RunsProgramOf(const NodeState& node, const ServiceSpec& spec) const;
+  // How good a target the node is for a move of `service`; 0: none.
+  int Fitness(const ServiceState& service, const NodeState& node) const;
+  NodeState* PickTarget(const ServiceState& service, const std::string& not_this);
+  NodeState* PickSpare(const ServiceState& service);
+  NodeState* Preempt(const ServiceState& service, bool for_failure);
+  void FillPool();
+  void SendStart(NodeState& node, const ServiceSpec& spec);
+  void SendStop(NodeState& node, const std::string& service, int64_t grace_ms);
+  void TidyStrays();
+
+  // ladder.cc: what forecasts lead to
+  void EvaluateBrake();
+  void Climb(ServiceState& service);
+  void DriveSpare(ServiceState& service, NodeState& primary);
+  void Unassign(ServiceState& service, const std::string& kind, const std::string& why);
+  void DriveCheckpoints(ServiceState& service, NodeState& primary);
+  bool PredictionsHeld() const { return paused_ || braked_; }
+
+  // commands.cc
+  // Sees to it that the node has been told; see SentCommand. Returns the entry.
+  SentCommand& Ensure(NodeState& node, Command command, int64_t retry_ms);
+  Command MakeCommand(CommandKind kind, const ServiceState& service) const;
+  void Forget(NodeState& node, const std::string& service, CommandKind kind);
+  void Emit(NodeState& node, SentCommand* sent);
+
+  NodeState& Node(const std::string& name);
+  bool Missing(const NodeState& node) const;
+  ServiceState* FindService(const std::string& name);
+  void Wake(Instant at) { out_->wake_at = std::min(out_->wake_at, at); }
+  void WakeIn(int64_t ms) { Wake(now_ + ms * kNsPerMs); }
+  bool Passed(Instant since, int64_t ms) { return since == Instant::Never() ? false : now_ - since >= ms * kNsPerMs; }
+  int64_t Pause(int failures, int64_t first_ms) const;
+  Event& Record(std::string kind, const std::string& service, const std::string& node, std::string text);
+  void Reply(uint64_t token, StatusCode code, std::string detail, std::string document = "");
+  void AddForecast(Event* event, const ServiceState& service) const;
+
+  const CoreOptions options_;
+  std::map<std::string, NodeState> nodes_;
+  std::map<std::string, ServiceState> services_;
+  std::map<std::string, DiskState> disks_;
+  std::map<uint64_t, LogState> logs_;
+  std::map<std::string, std::pair<std::string, uint64_t>> early_plans_;  // before their service is known
+  std::map<std::string, PendingApply> applying_;
+  std::deque<MoveRecord> moves_;
+  bool loaded_ = false;
+  bool paused_ = false;
+  bool braked_ = false;
+  uint64_t leader_version_ = 0;
+  std::vector<uint64_t> pausing_;
+  uint64_t term_ = 0;
+  uint64_t commands_ = 0;
+  Instant loaded_at_;
+
+  // Of the Step under way.
+  Instant now_;
+  int64_t unix_ms_ = 0;
+  Effects* out_ = nullptr;
+};
+
+}  // namespace understudy::coordinator

@@ -1,0 +1,309 @@
+// What the core learns from nodes, predictors and the metadata.
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "server/coordinator/core/core.h"
+
+namespace understudy::coordinator {
+
+void Core::On(const NodeReported& in) {
+  const AgentReport& report = in.report;
+  if (nodes_.count(report.node) == 0 && nodes_.size() >= options_.nodes_max) return;
+  NodeState& node = Node(report.node);
+  const bool returned = node.heard && !node.alive;
+  if (!node.heard) Record("node_joined", "", node.name, "reports from " + report.address);
+  if (returned) Record("node_returned", "", node.name, "heard again");
+  const AgentReport before = node.heard ? std::move(node.report) : AgentReport();
+  const bool first = !node.heard;
+  node.report = report;
+  node.report.samples.clear();
+  node.report.done.clear();
+  node.report.app.done.clear();
+  node.heard = true;
+  node.alive = true;
+  node.last_heard = now_;
+  if (first) {
+    node.started_at = now_;
+    node.app_seen = report.has_app;
+  } else {
+    OnProcess(node, before);
+  }
+  if (report.has_app) {
+    node.app_seen = true;
+    node.useful |= report.app.role == AppRole::kMirroring || report.app.role == AppRole::kPrimary;
+  }
+  OnResults(node, report.done);
+  OnResults(node, report.app.done);
+  if (node.useful && node.HasProcess() && now_ - node.started_at >= options_.stable_ms * kNsPerMs) {
+    node.tries.erase(node.started_program);
+  }
+  NotePrimary(node);
+  RecordNode(node);
+}
+
+void Core::OnProcess(NodeState& node, const AgentReport& before) {
+  const AgentReport& now = node.report;
+  const bool had = before.process == ProcessState::kStarting || before.process == ProcessState::kRunning;
+  const bool has = node.HasProcess();
+  const bool other =
+      now.starts != before.starts || (before.has_app && now.has_app &&
+                                      (before.app.pid != now.app.pid || before.app.start_ticks != now.app.start_ticks));
+  if (has && (!had || other)) {
+    node.started_at = now_;
+    node.app_seen = false;
+    node.useful = false;
+    node.app_lost_at = Instant::Never();
+    node.sent.clear();
+    return;
+  }
+  const bool ended = now.process == ProcessState::kExited || now.process == ProcessState::kFailed;
+  if (!ended || (!had && !other)) return;
+  bool intended = false;
+  for (const auto& [key, sent] : node.sent) intended |= key.second == CommandKind::kStopApp;
+  const bool useful = node.useful;
+  const bool lasted = now_ - node.started_at >= options_.stable_ms * kNsPerMs;
+  const std::string service = before.has_app && !before.app.service.empty() ? before.app.service : "";
+  Event& event = Record(intended ? "app_stopped" : "app_exited", service, node.name, now.exit_reason);
+  event.details.emplace_back("useful", useful);
+  node.sent.clear();
+  node.app_lost_at = Instant::Never();
+  if (intended || useful || (node.app_seen && lasted)) {
+    node.tries.erase(node.started_program);
+  } else {
+    StartFailed(node, node.started_program, now.exit_reason);
+  }
+  node.app_seen = false;
+  node.useful = false;
+}
+
+void Core::StartFailed(NodeState& node, const std::string& program, const std::string& why) {
+  StartTries& tries = node.tries[program];
+  ++tries.failures;
+  tries.why = why;
+  const int64_t pause_ms = Pause(tries.failures + 1, 250);
+  tries.not_before = now_ + pause_ms * kNsPerMs;
+  tries.gave_up = tries.failures >= options_.start_failures_max;
+  Event& event = Record(tries.gave_up ? "app_start_given_up" : "app_start_failed", "", node.name, why);
+  event.details.emplace_back("program", program);
+  event.details.emplace_back("failures", int64_t{tries.failures});
+  if (!tries.gave_up) event.details.emplace_back("next_try_ms", pause_ms);
+}
+
+void Core::NotePrimary(NodeState& node) {
+  if (!node.report.has_app || node.report.app.role != AppRole::kPrimary) return;
+  ServiceState* service = FindService(node.report.app.service);
+  if (service == nullptr || node.report.app.epoch < service->epoch) return;
+  const AppReport& app = node.report.app;
+  if (app.epoch > service->epoch || service->owner != node.name) {
+    if (app.epoch == service->epoch && !service->owner.empty()) return;  // the chain names another: believe the chain
+    service->epoch = app.epoch;
+    service->owner = node.name;
+    service->owner_attempt = app.attempt;
+    service->primary_first = app.applied;
+    service->primary_seen = false;
+  }
+  service->served = true;
+  if (!service->primary_seen) {
+    service->primary_seen = true;
+    service->primary_first = app.applied;
+    service->last_serving = now_;  // counts from here
+  }
+  service->owner_endpoint = app.endpoint;
+  service->primary_last = app.applied;
+  if (app.may_serve) service->last_serving = now_;
+}
+
+void Core::On(const ForecastsArrived& in) {
+  if (ServiceState* service = FindService(in.service)) service->risk.Observe(in.forecasts, service->spec.policy, now_);
+}
+
+void Core::On(const MetadataLoaded& in) {
+  loaded_ = true;
+  loaded_at_ = now_;
+  term_ = in.term;
+  for (auto& [name, node] : nodes_) {
+    if (node.heard) RecordNode(node);
+  }
+  for (auto& [name, service] : services_) {
+    service.step_began = service.move_began = service.gap_began = now_;
+    if (service.plan.predicted_moves > 0) {
+      service.cooldown_until = now_ + service.spec.policy.cooldown_ms * kNsPerMs;
+    }
+    if (service.plan_foreign) service.plan_foreign_since = now_;
+  }
+}
+
+void Core::On(const MetadataChanged& in) {
+  switch (in.kind) {
+    case MetadataKind::kLog:
+      OnChain(in.name, in.value, in.version);
+      break;
+    case MetadataKind::kService:
+      OnSpec(in.name, in.value, in.version);
+      break;
+    case MetadataKind::kPlan: {
+      ServiceState* service = FindService(in.name);
+      if (service != nullptr) {
+        OnPlan(*service, in.value, in.version);
+      } else if (!loaded_) {
+        early_plans_[in.name] = {in.value, in.version};
+      }
+      break;
+    }
+    case MetadataKind::kNode: {
+      if (in.value.empty() && nodes_.count(in.name) == 0) break;
+      NodeState& node = Node(in.name);
+      if (node.writing || (in.version <= node.version && !in.value.empty())) break;
+      node.version = in.value.empty() ? 0 : in.version;
+      node.recorded = in.value;
+      break;
+    }
+    case MetadataKind::kDisk:
+      if (in.value.empty()) {
+        disks_.erase(in.name);
+      } else {
+        disks_[in.name] = {in.value};
+      }
+      break;
+    case MetadataKind::kLeader: {
+      const auto leader = nlohmann::json::parse(in.value, nullptr, false);
+      if (leader.is_object()) paused_ = leader.value("paused", false);
+      leader_version_ = in.version;
+      break;
+    }
+  }
+}
+
+void Core::OnChain(const std::string& name, const std::string& value, uint64_t version) {
+  uint64_t id = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+  if (error != std::errc() || end != name.data() + name.size()) return;
+  if (value.empty()) {
+    logs_.erase(id);
+    return;
+  }
+  LogState& log = logs_[id];
+  if (version <= log.version) return;
+  Result<Chain> chain = DecodeChain(value);
+  log.version = version;
+  if (!chain.ok()) {
+    Record("log_metadata_corrupt", "", "", "log " + name + ": " + chain.status().message());
+    return;
+  }
+  log.chain = *std::move(chain);
+  ServiceState* service = FindService(log.chain.name);
+  if (service == nullptr || service->spec.log.value() != id) return;
+  service->checkpoints = log.chain.checkpoints.size();
+  service->checkpoint_lsn = service->checkpoints == 0 ? Lsn(0) : log.chain.checkpoints.back().lsn;
+  const EpochEntry* last = log.chain.last();
+  if (last == nullptr) return;
+  service->disks = static_cast<int>(last->disks.size());
+  service->ack_quorum = last->ack_quorum;
+  if (last->epoch < service->epoch) return;  // the primary's own word came before this
+  if (last->epoch > service->epoch) service->primary_seen = false;
+  service->epoch = last->epoch;
+  service->owner = last->owner.node;
+  service->owner_endpoint = last->owner.endpoint;
+  service->owner_attempt = last->attempt;
+  Node(service->owner);
+}
+
+void Core::OnPlan(ServiceState& service, const std::string& value, uint64_t version) {
+  if (service.plan_reading) {
+    service.plan_reading = service.plan_writing = false;
+    if (value.empty()) service.plan_version = 0;
+  }
+  if (version <= service.plan_version || value.empty()) return;
+  Result<Plan> plan = DecodePlan(value);
+  if (!plan.ok()) {
+    Record("plan_corrupt", service.spec.name, "", plan.status().message());
+    service.plan_version = version;
+    return;
+  }
+  if (loaded_ && plan->coordinator == options_.name && plan->term == term_) {  // our own write come round
+    if (!service.plan_writing) service.plan_version = version;  // while writing, the write's own answer says it
+    return;
+  }
+  service.plan_version = version;
+  const bool ours = plan->coordinator == options_.name && !loaded_;
+  service.plan = *std::move(plan);
+  service.plan_dirty = false;
+  service.plan_foreign = !ours;
+  service.plan_foreign_since = now_;
+  for (const std::string& node : {service.plan.spare, service.plan.move.to, service.plan.move.from}) {
+    if (!node.empty()) Node(node);
+  }
+}
+
+void Core::OnSpec(const std::string& name, const std::string& value, uint64_t version) {
+  ServiceState* known = FindService(name);
+  if (value.empty()) return;  // a removal ends in AdvanceRemoval
+  if (known != nullptr && version <= known->spec_version) return;
+  Result<ServiceSpec> spec = ParseServiceSpec(value);
+  if (!spec.ok() || spec->name != name) {
+    Record("service_corrupt", name, "", spec.ok() ? "its key names another service" : spec.status().message());
+    return;
+  }
+  ServiceState& service = services_[name];
+  service.spec = *std::move(spec);
+  service.spec_version = version;
+  if (known == nullptr) {
+    if (auto it = early_plans_.find(name); it != early_plans_.end()) {
+      OnPlan(service, it->second.first, it->second.second);
+      early_plans_.erase(it);
+    }
+  }
+  if (auto it = logs_.find(service.spec.log.value()); it != logs_.end() && it->second.version > 0) {
+    const uint64_t log_version = it->second.version;
+    it->second.version = 0;
+    OnChain(std::to_string(it->first), EncodeChain(it->second.chain), log_version);
+  }
+  for (auto& [node_name, node] : nodes_) NotePrimary(node);
+}
+
+void Core::On(const MetadataWritten& in) {
+  const bool written = in.code == StatusCode::kOk;
+  switch (in.kind) {
+    case MetadataKind::kPlan: {
+      ServiceState* service = FindService(in.name);
+      if (service == nullptr) break;
+      service->plan_writing = false;
+      if (written) {
+        service->plan_version = std::max(service->plan_version, in.version);
+      } else {
+        service->plan_dirty = true;  // unless it turns out to be another's
+        service->plan_writing = service->plan_reading = true;
+        out_->reads.push_back({in.kind, in.name});
+      }
+      break;
+    }
+    case MetadataKind::kNode: {
+      NodeState& node = Node(in.name);
+      node.writing = false;
+      if (written) node.version = in.version;
+      if (!written) {
+        node.recorded.clear();
+        out_->reads.push_back({in.kind, in.name});
+      }
+      break;
+    }
+    case MetadataKind::kLeader:
+      for (uint64_t token : pausing_) {
+        Reply(token, in.code, in.detail, written ? (paused_ ? R"({"paused":true})" : R"({"paused":false})") : "");
+      }
+      pausing_.clear();
+      if (written) leader_version_ = in.version;
+      if (!written) out_->reads.push_back({in.kind, in.name});
+      break;
+    case MetadataKind::kLog:
+    case MetadataKind::kService:
+      AppliedOrNot(in);
+      break;
+    case MetadataKind::kDisk:
+      break;
+  }
+}
+
+}  // namespace understudy::coordinator

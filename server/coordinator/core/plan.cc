@@ -1,0 +1,90 @@
+#include "server/coordinator/core/plan.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+namespace understudy::coordinator {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<std::string_view, 4> kKinds = {"none", "first", "planned", "unplanned"};
+constexpr std::array<std::string_view, 5> kSteps = {"start", "take_over", "prepare", "handover", "adopt"};
+
+template <class Enum, size_t N>
+Enum Parse(const std::array<std::string_view, N>& names, const std::string& text) {
+  for (size_t i = 0; i < N; ++i) {
+    if (names[i] == text) return static_cast<Enum>(i);
+  }
+  throw std::invalid_argument("unknown word '" + text + "'");
+}
+
+}  // namespace
+
+std::string_view MoveKindName(MoveKind kind) { return kKinds[static_cast<size_t>(kind)]; }
+std::string_view MoveStepName(MoveStep step) { return kSteps[static_cast<size_t>(step)]; }
+
+std::string EncodePlan(const Plan& plan) {
+  json restarts = json::array();
+  for (const Restart& restart : plan.restarts) {
+    restarts.push_back({{"node", restart.node}, {"pid", restart.pid}, {"start_ticks", restart.start_ticks}});
+  }
+  json out = {{"service", plan.service},
+              {"coordinator", plan.coordinator},
+              {"term", plan.term},
+              {"spare", plan.spare},
+              {"spare_reason", plan.spare_reason},
+              {"restarts", std::move(restarts)},
+              {"predicted_moves", plan.predicted_moves},
+              {"moves", plan.moves}};
+  if (const Move& move = plan.move; move.kind != MoveKind::kNone) {
+    out["move"] = {{"kind", MoveKindName(move.kind)},
+                   {"step", MoveStepName(move.step)},
+                   {"from", move.from},
+                   {"to", move.to},
+                   {"epoch", move.epoch.value()},
+                   {"attempt", ToHex(move.attempt)},
+                   {"reason", move.reason},
+                   {"predicted", move.predicted},
+                   {"started_unix_ms", move.started_unix_ms},
+                   {"lead_ms", move.lead_ms}};
+  }
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<Plan> DecodePlan(std::string_view text) {
+  try {
+    const json in = json::parse(text);
+    Plan plan;
+    plan.service = in.at("service").get<std::string>();
+    plan.coordinator = in.at("coordinator").get<std::string>();
+    plan.term = in.at("term").get<uint64_t>();
+    plan.spare = in.at("spare").get<std::string>();
+    plan.spare_reason = in.at("spare_reason").get<std::string>();
+    for (const json& item : in.at("restarts")) {
+      plan.restarts.push_back(
+          {item.at("node").get<std::string>(), item.at("pid").get<int64_t>(), item.at("start_ticks").get<int64_t>()});
+    }
+    plan.predicted_moves = in.at("predicted_moves").get<uint64_t>();
+    plan.moves = in.at("moves").get<uint64_t>();
+    if (in.contains("move")) {
+      const json& from = in.at("move");
+      Move& move = plan.move;
+      move.kind = Parse<MoveKind>(kKinds, from.at("kind").get<std::string>());
+      move.step = Parse<MoveStep>(kSteps, from.at("step").get<std::string>());
+      move.from = from.at("from").get<std::string>();
+      move.to = from.at("to").get<std::string>();
+      move.epoch = Epoch(from.at("epoch").get<uint64_t>());
+      if (!FromHex(from.at("attempt").get<std::string>(), &move.attempt)) throw std::invalid_argument("bad attempt");
+      move.reason = from.at("reason").get<std::string>();
+      move.predicted = from.at("predicted").get<bool>();
+      move.started_unix_ms = from.at("started_unix_ms").get<int64_t>();
+      move.lead_ms = from.at("lead_ms").get<int64_t>();
+    }
+    return plan;
+  } catch (const std::exception& error) {
+    return Status(StatusCode::kCorruption, std::string("plan: ") + error.what());
+  }
+}
+
+}  // namespace understudy::coordinator

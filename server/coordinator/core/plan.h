@@ -1,0 +1,66 @@
+// What a coordinator intends for one service, kept under plans/<service> so that another can go on with it. The rest of
+// what it knows comes from the nodes' reports and from the log's chain, so every step may be run again.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "understudy/status.h"
+#include "understudy/types.h"
+
+namespace understudy::coordinator {
+
+enum class MoveKind : int { kNone = 0, kFirst, kPlanned, kUnplanned };
+enum class MoveStep : int {
+  kStart = 0,  // the target's process is being started
+  kTakeOver,   // TAKE_OVER was sent to the target
+  kPrepare,    // PREPARE was sent to the target
+  kHandover,   // HANDOVER was sent to the primary
+  kAdopt,      // the primary handed over; the target is to find itself the owner
+};
+std::string_view MoveKindName(MoveKind kind);  // "none", "first", "planned", "unplanned"
+std::string_view MoveStepName(MoveStep step);  // "start", "take_over", "prepare", "handover", "adopt"
+
+// At most one a service at any time.
+struct Move {
+  MoveKind kind = MoveKind::kNone;
+  MoveStep step = MoveStep::kStart;
+  std::string from;   // node; empty for kFirst
+  std::string to;     // node; empty while none can take it
+  Epoch epoch;        // the last epoch when it began
+  AttemptId attempt;  // drawn by the target, from kHandover on
+  std::string reason;
+  bool predicted = false;  // asked for by a forecast: cooldown follows
+  int64_t started_unix_ms = 0;
+  int64_t lead_ms = -1;  // first forecast to begin; -1: none warned
+  bool operator==(const Move&) const = default;
+};
+
+// A process to be ended and replaced: an old primary. It is done when the node runs another one, or none.
+struct Restart {
+  std::string node;
+  int64_t pid = 0;
+  int64_t start_ticks = 0;
+  bool operator==(const Restart&) const = default;
+};
+
+struct Plan {
+  std::string service;
+  std::string coordinator;  // whose it is
+  uint64_t term = 0;        // of that coordinator's start
+  std::string spare;        // node assigned; empty: none
+  std::string spare_reason;
+  Move move;
+  std::vector<Restart> restarts;
+  uint64_t predicted_moves = 0;
+  uint64_t moves = 0;
+  bool operator==(const Plan&) const = default;
+};
+
+std::string EncodePlan(const Plan& plan);
+// kCorruption with the reason.
+Result<Plan> DecodePlan(std::string_view json);
+
+}  // namespace understudy::coordinator

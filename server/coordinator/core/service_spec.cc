@@ -1,0 +1,230 @@
+#include "server/coordinator/core/service_spec.h"
+
+#include <cctype>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+
+namespace understudy::coordinator {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kReplicasMax = 9;
+constexpr size_t kListMax = 256;
+constexpr int64_t kDayMs = 86'400'000;
+
+// Thrown and caught inside this file only.
+struct FieldError : std::runtime_error {
+  FieldError(const std::string& field, const std::string& what)
+      : std::runtime_error("service: field '" + field + "': " + what) {}
+};
+
+// Reads the fields of one JSON object and knows which it was asked for, so that the rest can be refused by name.
+class Fields {
+ public:
+  Fields(const json& object, std::string prefix) : object_(object), prefix_(std::move(prefix)) {
+    if (!object_.is_object()) throw FieldError(prefix_.empty() ? "." : prefix_, "must be an object");
+    if (!prefix_.empty()) prefix_ += '.';
+  }
+
+  const json* Find(const std::string& name) {
+    known_.insert(name);
+    auto it = object_.find(name);
+    return it == object_.end() || it->is_null() ? nullptr : &*it;
+  }
+
+  std::string Text(const std::string& name, const std::string& otherwise) {
+    const json* value = Find(name);
+    if (value == nullptr) return otherwise;
+    if (!value->is_string()) throw FieldError(prefix_ + name, "must be a string");
+    return value->get<std::string>();
+  }
+
+  bool Flag(const std::string& name, bool otherwise) {
+    const json* value = Find(name);
+    if (value == nullptr) return otherwise;
+    if (!value->is_boolean()) throw FieldError(prefix_ + name, "must be true or false");
+    return value->get<bool>();
+  }
+
+  int64_t Integer(const std::string& name, int64_t otherwise, int64_t min, int64_t max) {
+    const json* value = Find(name);
+    if (value == nullptr) return otherwise;
+    if (!value->is_number_integer() || value->get<int64_t>() < min || value->get<int64_t>() > max) {
+      throw FieldError(prefix_ + name, "must be an integer from " + std::to_string(min) + " to " + std::to_string(max));
+    }
+    return value->get<int64_t>();
+  }
+
+  double Probability(const std::string& name, double otherwise) {
+    const json* value = Find(name);
+    if (value == nullptr) return otherwise;
+    if (!value->is_number() || !(value->get<double>() >= 0) || value->get<double>() > 1) {
+      throw FieldError(prefix_ + name, "must be a number from 0 to 1");
+    }
+    return value->get<double>();
+  }
+
+  std::vector<std::string> Texts(const std::string& name) {
+    std::vector<std::string> out;
+    const json* value = Find(name);
+    if (value == nullptr) return out;
+    if (!value->is_array() || value->size() > kListMax) throw FieldError(prefix_ + name, "must be an array of strings");
+    for (const json& item : *value) {
+      if (!item.is_string()) throw FieldError(prefix_ + name, "must be an array of strings");
+      out.push_back(item.get<std::string>());
+    }
+    return out;
+  }
+
+  std::map<std::string, std::string> Map(const std::string& name) {
+    std::map<std::string, std::string> out;
+    const json* value = Find(name);
+    if (value == nullptr) return out;
+    if (!value->is_object() || value->size() > kListMax) {
+      throw FieldError(prefix_ + name, "must be an object of strings");
+    }
+    for (const auto& [key, item] : value->items()) {
+      if (!item.is_string()) throw FieldError(prefix_ + name + "." + key, "must be a string");
+      out[key] = item.get<std::string>();
+    }
+    return out;
+  }
+
+  void RefuseUnknown() const {
+    for (const auto& [key, value] : object_.items()) {
+      if (known_.count(key) == 0) throw FieldError(prefix_ + key, "is not known");
+    }
+  }
+
+ private:
+  const json& object_;
+  std::string prefix_;
+  std::set<std::string> known_;
+};
+
+std::vector<PredictorSpec> ParsePredictors(const json* list) {
+  std::vector<PredictorSpec> out;
+  if (list == nullptr) return out;
+  if (!list->is_array() || list->size() > 16) throw FieldError("predictors", "must be an array of at most 16 objects");
+  for (size_t i = 0; i < list->size(); ++i) {
+    const std::string prefix = "predictors[" + std::to_string(i) + "]";
+    Fields fields((*list)[i], prefix);
+    PredictorSpec spec;
+    spec.plugin = fields.Text("plugin", "");
+    if (spec.plugin.empty()) throw FieldError(prefix + ".plugin", "is required");
+    if (const json* config = fields.Find("config")) {
+      if (!config->is_object()) throw FieldError(prefix + ".config", "must be an object");
+      spec.config = config->dump();
+    }
+    fields.RefuseUnknown();
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+PolicySpec ParsePolicy(const json* object) {
+  PolicySpec policy;
+  if (object == nullptr) return policy;
+  Fields fields(*object, "policy");
+  policy.assign_at = fields.Probability("assign_at", policy.assign_at);
+  policy.switch_at = fields.Probability("switch_at", policy.switch_at);
+  policy.release_at = fields.Probability("release_at", policy.release_at);
+  policy.persist_ms = fields.Integer("persist_ms", policy.persist_ms, 0, kDayMs);
+  policy.dwell_ms = fields.Integer("dwell_ms", policy.dwell_ms, 0, kDayMs);
+  policy.cooldown_ms = fields.Integer("cooldown_ms", policy.cooldown_ms, 0, kDayMs);
+  fields.RefuseUnknown();
+  if (policy.release_at >= policy.assign_at) throw FieldError("policy.release_at", "must be below assign_at");
+  if (policy.switch_at < policy.assign_at) throw FieldError("policy.switch_at", "must not be below assign_at");
+  return policy;
+}
+
+ServiceSpec Parse(const json& document) {
+  Fields fields(document, "");
+  ServiceSpec spec;
+  spec.name = fields.Text("name", "");
+  if (!IsName(spec.name)) throw FieldError("name", "must be 1 to 128 letters, digits, '-', '_' or '.'");
+  spec.program = fields.Text("program", "");
+  if (spec.program.empty()) throw FieldError("program", "is required");
+  spec.arguments = fields.Texts("arguments");
+  spec.environment = fields.Map("environment");
+  const std::string spare = fields.Text("spare", "WARM");
+  if (spare != "WARM" && spare != "COLD") throw FieldError("spare", "must be \"WARM\" or \"COLD\"");
+  spec.warm = spare == "WARM";
+  spec.standby = fields.Flag("standby", false);
+  spec.replicas = static_cast<int>(fields.Integer("replicas", 1, 1, kReplicasMax));
+  spec.ack_quorum = static_cast<int>(fields.Integer("ack_quorum", spec.replicas / 2 + 1, 1, kReplicasMax));
+  if (spec.ack_quorum > spec.replicas) throw FieldError("ack_quorum", "must not exceed replicas");
+  spec.log = LogId(static_cast<uint64_t>(fields.Integer("log_id", 0, 0, INT64_MAX)));
+  spec.predictors = ParsePredictors(fields.Find("predictors"));
+  spec.labels = fields.Map("labels");
+  spec.checkpoint_interval_ms = fields.Integer("checkpoint_interval_ms", 0, 0, kDayMs);
+  spec.memory_limit_bytes = fields.Integer("memory_limit_bytes", 0, 0, INT64_MAX);
+  spec.stop_grace_ms = fields.Integer("stop_grace_ms", spec.stop_grace_ms, 0, 600'000);
+  spec.policy = ParsePolicy(fields.Find("policy"));
+  spec.removed = fields.Flag("removed", false);
+  fields.RefuseUnknown();
+  return spec;
+}
+
+}  // namespace
+
+bool IsName(std::string_view name) {
+  if (name.empty() || name.size() > 128 || name[0] == '.') return false;
+  for (char c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '.') return false;
+  }
+  return true;
+}
+
+Result<ServiceSpec> ParseServiceSpec(std::string_view text) {
+  if (text.size() > kServiceFileBytesMax) {
+    return Status(StatusCode::kInvalidArgument,
+                  "service: longer than " + std::to_string(kServiceFileBytesMax) + " bytes");
+  }
+  try {
+    return Parse(json::parse(text));
+  } catch (const FieldError& error) {
+    return Status(StatusCode::kInvalidArgument, error.what());
+  } catch (const json::exception& error) {
+    return Status(StatusCode::kInvalidArgument, std::string("service: not JSON: ") + error.what());
+  }
+}
+
+std::string EncodeServiceSpec(const ServiceSpec& spec) {
+  json predictors = json::array();
+  for (const PredictorSpec& predictor : spec.predictors) {
+    predictors.push_back({{"plugin", predictor.plugin}, {"config", json::parse(predictor.config)}});
+  }
+  const PolicySpec& policy = spec.policy;
+  json out = {{"name", spec.name},
+              {"program", spec.program},
+              {"arguments", spec.arguments},
+              {"environment", spec.environment},
+              {"spare", spec.warm ? "WARM" : "COLD"},
+              {"standby", spec.standby},
+              {"replicas", spec.replicas},
+              {"ack_quorum", spec.ack_quorum},
+              {"log_id", spec.log.value()},
+              {"predictors", std::move(predictors)},
+              {"labels", spec.labels},
+              {"checkpoint_interval_ms", spec.checkpoint_interval_ms},
+              {"memory_limit_bytes", spec.memory_limit_bytes},
+              {"stop_grace_ms", spec.stop_grace_ms},
+              {"policy",
+               {{"assign_at", policy.assign_at},
+                {"switch_at", policy.switch_at},
+                {"release_at", policy.release_at},
+                {"persist_ms", policy.persist_ms},
+                {"dwell_ms", policy.dwell_ms},
+                {"cooldown_ms", policy.cooldown_ms}}}};
+  if (spec.removed) out["removed"] = true;
+  return out.dump();
+}
+
+bool SameProgram(const ServiceSpec& a, const ServiceSpec& b) {
+  return a.program == b.program && a.arguments == b.arguments && a.environment == b.environment;
+}
+
+}  // namespace understudy::coordinator

@@ -1,0 +1,60 @@
+// What an operator declares of a service (docs/cli.md, "Service file"), kept as JSON under services/<name>.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "predictors/host/predictor_host.h"
+#include "understudy/status.h"
+#include "understudy/types.h"
+
+namespace understudy::coordinator {
+
+// When the ladder is climbed and left. Probabilities are of failure within the forecast's horizon.
+struct PolicySpec {
+  double assign_at = 0.5;   // a spare is assigned, loads, replays and mirrors
+  double switch_at = 0.7;   // for persist_ms: switch over
+  double release_at = 0.2;  // below it for dwell_ms: the spare returns to the pool
+  int64_t persist_ms = 1000;
+  int64_t dwell_ms = 10'000;
+  int64_t cooldown_ms = 60'000;  // between two predicted moves of the service; never delays a real failure's takeover
+  bool operator==(const PolicySpec&) const = default;
+};
+
+struct ServiceSpec {
+  std::string name;
+  std::string program;
+  std::vector<std::string> arguments;
+  std::map<std::string, std::string> environment;
+  bool warm = true;      // "spare": "WARM" (its program runs on free nodes beforehand) or "COLD"
+  bool standby = false;  // a spare mirrors it also without a forecast
+  int replicas = 1;      // E
+  int ack_quorum = 1;    // A
+  LogId log;             // given by the coordinator
+  std::vector<PredictorSpec> predictors;
+  std::map<std::string, std::string> labels;  // a node must carry them all to host the service
+  int64_t checkpoint_interval_ms = 0;         // 0: the application's own
+  int64_t memory_limit_bytes = 0;             // 0: none
+  int64_t stop_grace_ms = 5000;
+  PolicySpec policy;
+  bool removed = false;  // asked to be removed; its processes are being stopped
+  bool operator==(const ServiceSpec&) const = default;
+};
+
+inline constexpr size_t kServiceFileBytesMax = 256 << 10;
+
+// kInvalidArgument, naming the field: "service: field 'replicas': must be an integer from 1 to 9". A field nobody knows
+// is an error too: it is a misspelt one.
+Result<ServiceSpec> ParseServiceSpec(std::string_view json);
+std::string EncodeServiceSpec(const ServiceSpec& spec);
+
+// A WARM process started for one serves the other: same program, arguments and environment.
+bool SameProgram(const ServiceSpec& a, const ServiceSpec& b);
+
+// Letters, digits, '-', '_' and '.', at most 128, not beginning with a dot.
+bool IsName(std::string_view name);
+
+}  // namespace understudy::coordinator

@@ -1,0 +1,150 @@
+// What the core knows of nodes and services. Read by the status document; changed by Core only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "log/format/chain.h"
+#include "log/protocol/control_messages.h"
+#include "server/coordinator/core/plan.h"
+#include "server/coordinator/core/risk.h"
+#include "server/coordinator/core/service_spec.h"
+#include "understudy/types.h"
+
+namespace understudy::coordinator {
+
+// A command on its way: sent again with the same id until its result comes, and with a new one when the result came but
+// what it was to bring about did not.
+struct SentCommand {
+  Command command;
+  Instant at;
+  int tries = 1;
+  bool done = false;
+  StatusCode code = StatusCode::kOk;
+  std::string detail;
+};
+
+// Starts of one program on one node that came to nothing.
+struct StartTries {
+  int failures = 0;
+  Instant not_before;
+  bool gave_up = false;  // too many of them; the next service apply forgets it
+  std::string why;
+};
+
+struct NodeState {
+  std::string name;
+  bool heard = false;  // since this coordinator's start
+  bool alive = false;
+  Instant last_heard;
+  Instant app_lost_at = Instant::Never();  // its process runs, but the application has not been heard through the agent
+  AgentReport report;                      // the last, without samples
+  std::map<std::pair<std::string, CommandKind>, SentCommand> sent;
+
+  Instant started_at;                       // of the process it runs or ran last
+  bool app_seen = false;                    // since then
+  bool useful = false;                      // since then it mirrored or was primary
+  std::string started_program;              // of the last START_APP
+  std::map<std::string, StartTries> tries;  // by program
+
+  uint64_t version = 0;  // of nodes/<name>
+  std::string recorded;  // its value
+  bool writing = false;
+
+  bool HasProcess() const {
+    return report.process == ProcessState::kStarting || report.process == ProcessState::kRunning;
+  }
+  // An application that can be commanded.
+  bool AppUp() const { return alive && report.has_app && report.process == ProcessState::kRunning; }
+  bool AppIs(AppRole role, const std::string& service) const {
+    return AppUp() && report.app.role == role && report.app.service == service;
+  }
+};
+
+struct ServiceState {
+  ServiceSpec spec;
+  uint64_t spec_version = 0;
+  std::vector<uint64_t> removers;  // operators waiting for the removal
+  bool deleting = false;           // its metadata is being deleted
+
+  // From the log's chain, or from the primary itself when its word comes first.
+  bool chain_known = false;
+  uint64_t chain_version = 0;
+  Epoch epoch;
+  std::string owner;  // node
+  std::string owner_endpoint;
+  AttemptId owner_attempt;
+  Lsn checkpoint_lsn;
+  size_t checkpoints = 0;
+  int disks = 0;
+  int ack_quorum = 1;
+
+  Plan plan;
+  uint64_t plan_version = 0;
+  bool plan_dirty = false;
+  bool plan_writing = false;
+  bool plan_reading = false;
+  bool plan_foreign = false;  // another coordinator's
+  Instant plan_foreign_since;
+
+  Risk risk;
+  RiskLevel risk_recorded = RiskLevel::kNone;
+  Instant cooldown_until;
+
+  // Failure detection.
+  Instant suspect_since = Instant::Never();
+  std::string suspicion;
+  Instant age_asked_at = Instant::Never();
+  Instant age_heard_at = Instant::Never();  // when enough replicas could say
+  int64_t writer_age_ms = 0;                // as of then
+  Instant silent_since = Instant::Never();  // replicas answer, but have not heard from it since their own start
+
+  // The move under way, or the last one.
+  Instant step_began;
+  Instant move_began;
+  Instant gap_began;          // last known moment of service
+  Instant last_serving;       // the primary last said so
+  bool served = false;        // since this coordinator's start
+  bool primary_seen = false;  // in this epoch
+  Lsn primary_first;          // committed when it was first heard as primary, and now
+  Lsn primary_last;
+  uint64_t switch_token = 0;  // operator waiting for the move
+  int recoveries_failed = 0;
+  Instant recover_not_before;
+  bool failed = false;  // too many recoveries failed; only a new service apply goes on
+  std::string trouble;  // why it is not served, for people
+
+  // The checkpoint interval the primary was last told, and in which epoch.
+  int64_t interval_ms = 0;
+  Epoch interval_epoch;
+  bool no_spare_recorded = false;
+};
+
+struct MoveRecord {
+  MoveKind kind = MoveKind::kPlanned;
+  std::string service;
+  std::string from;
+  std::string to;
+  std::string reason;
+  Epoch epoch;
+  int64_t started_unix_ms = 0;
+  int64_t ended_unix_ms = 0;
+  double lead_s = -1;  // first forecast to serving on the new node; -1: none warned
+  int64_t replayed = 0;
+  double gap_ms = 0;  // last known to serve to known to serve again, as heard here
+};
+
+struct DiskState {
+  std::string value;  // JSON as the log server wrote it
+};
+
+struct LogState {
+  Chain chain;
+  uint64_t version = 0;
+};
+
+}  // namespace understudy::coordinator

@@ -92,6 +92,7 @@ void Core::WatchNodes() {
       Wake(due);
       continue;
     }
+    node.start_timed_out = !node.app_seen;
     SendStop(node, node.report.process_service, 0);
   }
 }

@@ -32,6 +32,8 @@ void Core::On(const NodeReported& in) {
   }
   if (report.has_app) {
     node.app_seen = true;
+    node.pid = report.app.pid;
+    node.start_ticks = report.app.start_ticks;
     node.useful |= report.app.role == AppRole::kMirroring || report.app.role == AppRole::kPrimary;
   }
   OnResults(node, report.done);
@@ -54,6 +56,7 @@ void Core::OnProcess(NodeState& node, const AgentReport& before) {
     node.started_at = now_;
     node.app_seen = false;
     node.useful = false;
+    node.start_timed_out = false;
     node.app_lost_at = Instant::Never();
     node.sent.clear();
     return;
@@ -65,11 +68,15 @@ void Core::OnProcess(NodeState& node, const AgentReport& before) {
   const bool useful = node.useful;
   const bool lasted = now_ - node.started_at >= options_.stable_ms * kNsPerMs;
   const std::string service = before.has_app && !before.app.service.empty() ? before.app.service : "";
-  Event& event = Record(intended ? "app_stopped" : "app_exited", service, node.name, now.exit_reason);
-  event.details.emplace_back("useful", useful);
+  if (intended || had) {
+    Record(intended ? "app_stopped" : "app_exited", service, node.name, now.exit_reason)
+        .details.emplace_back("useful", useful);
+  }
   node.sent.clear();
   node.app_lost_at = Instant::Never();
-  if (intended || useful || (node.app_seen && lasted)) {
+  if (std::exchange(node.start_timed_out, false)) {
+    StartFailed(node, node.started_program, "it ran, but did not report to its agent");
+  } else if (intended || useful || (node.app_seen && lasted)) {
     node.tries.erase(node.started_program);
   } else {
     StartFailed(node, node.started_program, now.exit_reason);

@@ -84,6 +84,7 @@ void Core::StartPlanned(ServiceState& service, const std::string& reason, bool p
   service.plan.move = std::move(move);
   service.move_began = service.gap_began = now_;
   service.switch_token = token;
+  service.stale_attempt = Node(service.plan.move.to).report.app.attempt;
   Forget(Node(service.plan.move.to), service.spec.name, CommandKind::kPrepare);
   Forget(Node(service.owner), service.spec.name, CommandKind::kHandover);
   EnterStep(service, MoveStep::kPrepare);
@@ -245,8 +246,11 @@ void Core::AdvancePlanned(ServiceState& service, NodeState& target) {
     }
     Wake(service.step_began + options_.prepare_timeout_ms * kNsPerMs);
     if (!target.AppUp()) return;
-    Ensure(target, MakeCommand(CommandKind::kPrepare, service), options_.prepare_timeout_ms);
-    if (target.report.app.attempt.none() || target.report.app.attempt == service.owner_attempt) return;
+    const SentCommand& prepare =
+        Ensure(target, MakeCommand(CommandKind::kPrepare, service), options_.prepare_timeout_ms);
+    const AttemptId& attempt = target.report.app.attempt;
+    if (attempt.none() || attempt == service.owner_attempt) return;
+    if (attempt == service.stale_attempt && !(prepare.done && prepare.code == StatusCode::kOk)) return;
     move.attempt = target.report.app.attempt;
     service.gap_began = now_;
     EnterStep(service, MoveStep::kHandover);
@@ -374,8 +378,8 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
   }
   if (move.kind != MoveKind::kFirst) {
     const NodeState& old = Node(move.from);
-    if (move.from != primary.name && (!old.alive || old.HasProcess()) && old.report.has_app) {
-      plan.restarts.push_back({move.from, old.report.app.pid, old.report.app.start_ticks});
+    if (move.from != primary.name && (!old.alive || old.HasProcess()) && old.pid != 0) {
+      plan.restarts.push_back({move.from, old.pid, old.start_ticks});
     }
     out_->feedback.push_back(
         {name, move.kind == MoveKind::kPlanned ? OutcomeKind::kMoved : OutcomeKind::kFailed, record.lead_s});

@@ -170,6 +170,13 @@ void Core::FillPool() {
       }
       continue;
     }
+    bool awaited = false;  // by a service that has no node and only pauses between tries
+    for (const auto& [other, service] : services_) {
+      if (service.plan.move.kind == MoveKind::kNone || !service.plan.move.to.empty()) continue;
+      auto it = node.tries.find(service.spec.program);
+      awaited |= Carries(node, service.spec) && (it == node.tries.end() || !it->second.gave_up);
+    }
+    if (awaited) continue;
     const ServiceSpec* choice = nullptr;
     for (const auto& [spec, count] : warm) {
       if (!Carries(node, *spec)) continue;

@@ -45,9 +45,12 @@ struct NodeState {
   AgentReport report;                      // the last, without samples
   std::map<std::pair<std::string, CommandKind>, SentCommand> sent;
 
-  Instant started_at;                       // of the process it runs or ran last
+  Instant started_at;  // of the process it runs or ran last
+  int64_t pid = 0;     // of its application, as last heard
+  int64_t start_ticks = 0;
   bool app_seen = false;                    // since then
   bool useful = false;                      // since then it mirrored or was primary
+  bool start_timed_out = false;             // it is being stopped because it never became an application
   std::string started_program;              // of the last START_APP
   std::map<std::string, StartTries> tries;  // by program
 
@@ -112,6 +115,7 @@ struct ServiceState {
   bool primary_seen = false;  // in this epoch
   Lsn primary_first;          // committed when it was first heard as primary, and now
   Lsn primary_last;
+  AttemptId stale_attempt;    // drawn by the target before this move
   uint64_t switch_token = 0;  // operator waiting for the move
   int recoveries_failed = 0;
   Instant recover_not_before;

@@ -51,10 +51,14 @@ class LogServiceClient : public virtual RpcClient {
   virtual void Read(const ReadRequest& request, int64_t timeout_ms, Done<ReadResponse> done) = 0;
   virtual void Fetch(const FetchRequest& request, int64_t timeout_ms, Done<FetchResponse> done) = 0;
   virtual void Trim(const TrimRequest& request, int64_t timeout_ms, Done<TrimResponse> done) = 0;
-  virtual void ReplicaStatus(const ReplicaStatusRequest& request, int64_t timeout_ms, Done<ReplicaStatusResponse> done) = 0;
-  virtual void CheckpointWrite(const CheckpointChunk& chunk, int64_t timeout_ms, Done<CheckpointWriteResponse> done) = 0;
-  virtual void CheckpointRead(const CheckpointReadRequest& request, int64_t timeout_ms, Done<CheckpointReadResponse> done) = 0;
-  virtual void CheckpointDelete(const CheckpointDeleteRequest& request, int64_t timeout_ms, Done<CheckpointWriteResponse> done) = 0;
+  virtual void ReplicaStatus(const ReplicaStatusRequest& request, int64_t timeout_ms,
+                             Done<ReplicaStatusResponse> done) = 0;
+  virtual void CheckpointWrite(const CheckpointChunk& chunk, int64_t timeout_ms,
+                               Done<CheckpointWriteResponse> done) = 0;
+  virtual void CheckpointRead(const CheckpointReadRequest& request, int64_t timeout_ms,
+                              Done<CheckpointReadResponse> done) = 0;
+  virtual void CheckpointDelete(const CheckpointDeleteRequest& request, int64_t timeout_ms,
+                                Done<CheckpointWriteResponse> done) = 0;
 };
 
 class MetadataServiceClient : public virtual RpcClient {
@@ -78,7 +82,8 @@ class AgentServiceClient : public virtual RpcClient {
 
 class CoordinatorServiceClient : public virtual RpcClient {
  public:
-  static std::unique_ptr<CoordinatorServiceClient> Create(EventLoop* loop, RpcClientOptions options, std::string address);
+  static std::unique_ptr<CoordinatorServiceClient> Create(EventLoop* loop, RpcClientOptions options,
+                                                          std::string address);
   virtual void AgentNextCommand(const AgentReport& report, uint32_t wait_ms, Done<NextCommandResponse> done) = 0;
   virtual void AgentReported(const AgentReport& report, int64_t timeout_ms, Done<NextCommandResponse> done) = 0;
   virtual void ServiceApply(const std::string& document, int64_t timeout_ms, Done<DocumentResponse> done) = 0;

@@ -2,7 +2,7 @@
 // time, with the strand held; what belongs to the loop (connections, protocol cores) is touched only then. Because
 // a thread that waits for an answer can drive the loop itself, and a thread that goes off to wait for the disk leaves
 // the others driving, the hop from thread to thread (up to 70 us on a small machine) is off the idle path:
-// docs/decisions/0002-driven-event-loop.md.
+// docs/decisions/0002-driven-event-loop.md. await.h has the wait of such a caller.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@
 
 namespace understudy {
 
+class Completion;
+
+// Must outlive everything that it calls back, and be destroyed when no thread drives it any more.
 class EventLoop {
  public:
   explicit EventLoop(Clock* clock);
@@ -24,28 +27,48 @@ class EventLoop {
 
   // Drives until Stop. The calling thread must not hold the strand. May run on several threads at once.
   void Run();
-  void Stop();  // any thread
+  void Stop();  // any thread; final
 
-  // Waits at most `timeout_ns` for events without the strand, handles what came with it, then runs the after-work
-  // without it. Several threads may call it at once; the one that began to wait last is woken first.
+  // Waits at most `timeout_ns` (negative: without bound) for events without the strand, handles what came with it,
+  // then runs the after-work without it. Several threads may call it at once; the one that began to wait last is woken
+  // first. May return early with nothing done: a caller that waits for something uses Completion.
   void RunOnce(int64_t timeout_ns);
 
-  // Held by handlers while they run. Take it to touch what belongs to the loop from outside a handler.
+  // Held by handlers while they run. To touch from outside a handler what belongs to the loop, hold it through a
+  // Section; a plain lock works too, but each thing that is sent under it is a system call of its own.
   std::mutex& strand() { return strand_; }
 
-  // Any thread, strand held or not. Runs soon, under the strand.
+  // Holds the strand, ahead of drivers that want it for new events; runs the deferred functions at its end.
+  class Section {
+   public:
+    explicit Section(EventLoop* loop);
+    ~Section();
+    Section(const Section&) = delete;
+    Section& operator=(const Section&) = delete;
+
+   private:
+    EventLoop* loop_;
+  };
+
+  // Any thread, strand held or not. Runs soon, under the strand, on a driving thread.
   void Post(std::function<void()> fn);
 
-  // Strand held. The handler is told which of EPOLLIN/EPOLLOUT/EPOLLHUP/EPOLLERR came; edge-triggered, so it must read
-  // or write until EAGAIN.
+  // Strand held. Runs at the end of the present dispatch or Section (still under the strand, before the after-work), so
+  // that what many handlers produce can leave in one system call. Outside of both it runs at once.
+  void Defer(std::function<void()> fn);
+
+  // Strand held. The handler is told which of EPOLLIN/EPOLLOUT/EPOLLRDHUP/EPOLLHUP/EPOLLERR came; edge-triggered, so it
+  // must read or write until EAGAIN. A short read or write is as good as EAGAIN, unless EPOLLRDHUP or EPOLLHUP came
+  // too.
   using FdHandler = std::function<void(uint32_t events)>;
   void Watch(int fd, uint32_t events, FdHandler handler);
-  void Unwatch(int fd);  // before closing the fd; the handler does not run afterwards
+  void ChangeWatch(int fd, uint32_t events);  // what is ready already is reported (again)
+  void Unwatch(int fd);                       // before closing the fd; the handler does not run afterwards
 
   // Strand held. Fires once, not before `at`.
-  using TimerId = uint64_t;
+  using TimerId = uint64_t;  // never 0
   TimerId At(Instant at, std::function<void()> fn);
-  void Cancel(TimerId id);  // no effect when it has fired
+  void Cancel(TimerId id);  // no effect when it has fired, or on 0
 
   // Runs after each dispatch on the dispatching thread, without the strand: the place for work that may block while
   // other threads drive on (a log server's group commit). Set before the loop runs.
@@ -54,6 +77,7 @@ class EventLoop {
   Clock* clock() const { return clock_; }
 
  private:
+  friend class Completion;
   struct Impl;
   Clock* clock_;
   std::mutex strand_;

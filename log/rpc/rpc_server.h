@@ -14,11 +14,11 @@
 namespace understudy {
 
 struct RpcServerOptions {
-  std::string cluster;                      // `hello` of another cluster is refused by name
+  std::string cluster;  // `hello` of another cluster is refused by name
   size_t connections_max = 4096;
-  size_t frame_bytes_max = 16'000'000;      // a longer one is refused before memory is taken, and the connection closed
-  size_t inflight_bytes_max = 64u << 20;    // per connection, requests not yet answered: beyond it nothing more is read
-  size_t output_bytes_max = 64u << 20;      // per connection, answers not yet sent: beyond it nothing more is read
+  size_t frame_bytes_max = 16'000'000;    // a longer one is refused before memory is taken, and the connection closed
+  size_t inflight_bytes_max = 64u << 20;  // per connection, requests not yet answered: beyond it nothing more is read
+  size_t output_bytes_max = 64u << 20;    // per connection, answers not yet sent: beyond it nothing more is read
   int64_t hello_timeout_ms = 10'000;
 };
 

@@ -35,7 +35,8 @@ class AgentServiceHandler {
  public:
   virtual ~AgentServiceHandler() = default;
   // `connection` tells the applications of one agent apart while they are connected.
-  virtual void AppNextCommand(uint64_t connection, AppReport report, uint32_t wait_ms, Reply<NextCommandResponse> reply) = 0;
+  virtual void AppNextCommand(uint64_t connection, AppReport report, uint32_t wait_ms,
+                              Reply<NextCommandResponse> reply) = 0;
   virtual void AppReported(uint64_t connection, AppReport report, Reply<NextCommandResponse> reply) = 0;
   virtual void OnDisconnect(uint64_t connection) = 0;
 };

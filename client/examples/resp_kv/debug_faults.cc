@@ -1,0 +1,37 @@
+#include "client/examples/resp_kv/debug_faults.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+namespace understudy::resp_kv {
+
+DebugFaults::~DebugFaults() {
+  for (const int fd : fds_) {
+    ::close(fd);
+  }
+}
+
+void DebugFaults::Stall(int64_t ms) { ::poll(nullptr, 0, static_cast<int>(ms)); }
+
+void DebugFaults::Tick() {
+  if (const auto bytes = static_cast<size_t>(leak_bytes_per_second_ * kTickMs / 1000); bytes > 0) {
+    constexpr size_t kPage = 4096;
+    auto block = std::make_unique<char[]>(bytes);  // zeroed, but the kernel may still share the zero page
+    for (size_t at = 0; at < bytes; at += kPage) {
+      block[at] = 1;
+    }
+    memory_.push_back(std::move(block));
+    leaked_bytes_ += bytes;
+  }
+  fds_owed_ += leak_fds_per_second_ * kTickMs;
+  for (; fds_owed_ >= 1000; fds_owed_ -= 1000) {
+    const int fd = ::dup(STDERR_FILENO);
+    if (fd < 0) {
+      fds_owed_ = 0;
+      break;
+    }
+    fds_.push_back(fd);
+  }
+}
+
+}  // namespace understudy::resp_kv

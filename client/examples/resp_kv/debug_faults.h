@@ -1,0 +1,43 @@
+// Faults on demand, for demonstrations and tests of the machinery around: what is leaked stays so until the process
+// ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace understudy::resp_kv {
+
+class DebugFaults {
+ public:
+  static constexpr int64_t kTickMs = 100;
+  static constexpr int64_t kLeakBytesPerSecondMax = int64_t{16} << 30;
+  static constexpr int64_t kLeakFdsPerSecondMax = 100'000;
+  static constexpr int64_t kStallMsMax = 3'600'000;
+
+  ~DebugFaults();
+
+  // Allocates, and writes to, so many bytes a second; 0 ends the leak without giving anything back.
+  void SetMemoryLeak(int64_t bytes_per_second) { leak_bytes_per_second_ = bytes_per_second; }
+  // Opens so many file descriptors a second, until the process may have no more.
+  void SetFdLeak(int64_t fds_per_second) { leak_fds_per_second_ = fds_per_second; }
+  // Blocks the calling thread.
+  static void Stall(int64_t ms);
+
+  // Call every kTickMs.
+  void Tick();
+
+  size_t leaked_bytes() const { return leaked_bytes_; }
+  size_t leaked_fds() const { return fds_.size(); }
+
+ private:
+  int64_t leak_bytes_per_second_ = 0;
+  int64_t leak_fds_per_second_ = 0;
+  int64_t fds_owed_ = 0;  // thousandths
+  size_t leaked_bytes_ = 0;
+  std::vector<std::unique_ptr<char[]>> memory_;
+  std::vector<int> fds_;
+};
+
+}  // namespace understudy::resp_kv

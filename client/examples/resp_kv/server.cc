@@ -112,7 +112,8 @@ void Server::Accept(int fd, const std::string& address) {
     return;
   }
   const uint64_t id = next_id_++;
-  connections_.emplace(id, std::make_unique<Connection>(this, executor_->base(), fd, id, address));
+  ConnectionHost* host = this;
+  connections_.emplace(id, std::make_unique<Connection>(host, executor_->base(), fd, id, address));
 }
 
 Answer Server::Handle(Connection* connection, const std::vector<std::string_view>& args, std::string* reply) {

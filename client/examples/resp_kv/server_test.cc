@@ -72,6 +72,10 @@ class FakeNode : public Node {
       callback(Status(StatusCode::kFenced, "another writer"));
     }
   }
+  size_t Records() const {
+    const std::lock_guard guard(mutex);
+    return records.size();
+  }
   size_t Pending() const {
     const std::lock_guard guard(mutex);
     return unacknowledged.size();
@@ -199,7 +203,7 @@ TEST_F(ServerTest, HoldsEverythingDuringAHandoverAndThenRedirectsOrGoesOn) {
   server_->data()->OnHandoverBegins();
   client.Send("GET k\r\nSET k 2\r\n");
   EXPECT_FALSE(client.Readable(20));
-  EXPECT_EQ(node_.records.size(), 1u);
+  EXPECT_EQ(node_.Records(), 1u);
   BecomePrimary();  // it came to nothing
   EXPECT_EQ(client.ReadUntil("OK\r\n"), "$1\r\n1\r\n+OK\r\n");
   server_->data()->OnHandoverBegins();
@@ -207,7 +211,7 @@ TEST_F(ServerTest, HoldsEverythingDuringAHandoverAndThenRedirectsOrGoesOn) {
   server_->data()->OnNotPrimary("10.0.0.7:7001", true);
   const std::string moved = "-MOVED " + std::to_string(HashSlot("k")) + " 10.0.0.7:7001\r\n";
   EXPECT_EQ(client.ReadUntil(moved + moved), moved + moved);
-  EXPECT_EQ(node_.records.size(), 2u);
+  EXPECT_EQ(node_.Records(), 2u);
 }
 
 TEST_F(ServerTest, SaysThatTheOutcomeIsUnknownWhenItIsDeposed) {
@@ -250,7 +254,7 @@ TEST_F(ServerTest, StopsServingWithoutABarrierAndTriesRefusedAppendsAgain) {
     node_.refusal = Status(StatusCode::kFailedPrecondition, "not primary yet");
   }
   EXPECT_EQ(client.Ask("INCR n"), ":2\r\n");
-  EXPECT_EQ(node_.records.size(), 2u);
+  EXPECT_EQ(node_.Records(), 2u);
 }
 
 TEST_F(ServerTest, ProtocolErrorsAreAnsweredInOrderAndClose) {

@@ -31,6 +31,7 @@ struct Tailer::Impl : std::enable_shared_from_this<Tailer::Impl> {
       Perform();
     }
     stepping = false;
+    if (!closed && sink.stepped) sink.stepped();
   }
 
   void Perform() {

@@ -25,6 +25,8 @@ struct TailerSink {
   std::function<void(const VersionedChain&)> chain;
   // A writer's word that this attempt owns the next epoch: a hint, the chain decides.
   std::function<void(const AttemptId&)> next_owner;
+  // After anything happened: follower() may say something new.
+  std::function<void()> stepped;
 };
 
 // Strand held for every call. After destruction nothing is called any more.

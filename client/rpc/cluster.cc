@@ -1,5 +1,6 @@
 #include "client/rpc/cluster.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "understudy/check.h"
@@ -32,10 +33,22 @@ RpcClientOptions ClientOptions(const ClusterOptions& options) {
 }  // namespace
 
 Cluster::Cluster(EventLoop* loop, ClusterOptions options) : loop_(loop), options_(std::move(options)) {
-  UNDERSTUDY_CHECK(!options_.coordinators.empty());
-  for (const std::string& address : options_.coordinators) {
-    coordinators_.push_back(MetadataServiceClient::Create(loop_, ClientOptions(options_), address));
+  UseCoordinators(options_.coordinators);
+}
+
+void Cluster::UseCoordinators(const std::vector<std::string>& coordinators) {
+  UNDERSTUDY_CHECK(!coordinators.empty());
+  std::vector<std::shared_ptr<MetadataServiceClient>> next;
+  for (const std::string& address : coordinators) {
+    const auto known = std::find_if(coordinators_.begin(), coordinators_.end(),
+                                    [&](const auto& client) { return client->address() == address; });
+    next.push_back(
+        known != coordinators_.end() ? *known : MetadataServiceClient::Create(loop_, ClientOptions(options_), address));
   }
+  if (next == coordinators_) return;
+  // Those left out live until nobody waits for their answers any more.
+  coordinators_ = std::move(next);
+  preferred_ = 0;
 }
 
 Cluster::~Cluster() = default;
@@ -44,11 +57,14 @@ Cluster::~Cluster() = default;
 template <class Value, class Ask>
 void Cluster::TryCoordinators(Ask ask, std::function<void(Result<Value>)> done, size_t tries_left,
                               bool only_if_unsent) {
+  if (closed_) return done(Status(StatusCode::kCancelled, "closed"));
   const size_t index = preferred_;
-  ask(coordinators_[index].get(),
-      [this, ask, done = std::move(done), tries_left, only_if_unsent, index](Result<Value> result) {
+  const std::shared_ptr<MetadataServiceClient> client = coordinators_[index];
+  ask(client.get(),
+      [this, client, ask, done = std::move(done), tries_left, only_if_unsent, index](Result<Value> result) {
         const bool next = !result.ok() && AnotherMayAnswer(result.status().code(), only_if_unsent);
-        if (next && preferred_ == index) preferred_ = (index + 1) % coordinators_.size();
+        if (next && preferred_ == index && index < coordinators_.size())
+          preferred_ = (index + 1) % coordinators_.size();
         if (next && tries_left > 1) {
           TryCoordinators<Value>(ask, done, tries_left - 1, only_if_unsent);
         } else {
@@ -83,6 +99,7 @@ void Cluster::CompareAndSwap(const std::string& key, uint64_t expected, const st
 }
 
 void Cluster::AddressOf(const DiskId& disk, AddressCallback done) {
+  if (closed_) return done(Status(StatusCode::kCancelled, "closed"));
   const auto known = addresses_.find(disk);
   if (known != addresses_.end()) return done(known->second);
   std::vector<AddressCallback>& waiting = resolving_[disk];
@@ -106,6 +123,7 @@ LogServiceClient* Cluster::LogServer(const std::string& address, Traffic traffic
 }
 
 void Cluster::Close() {
+  closed_ = true;
   for (const auto& client : coordinators_) client->Close();
   for (const auto& [key, client] : log_servers_) client->Close();
 }

@@ -38,6 +38,8 @@ class Cluster {
   Cluster& operator=(const Cluster&) = delete;
 
   const std::string& name() const { return options_.cluster; }
+  // Another list of coordinators from now on; connections to those on both lists stay.
+  void UseCoordinators(const std::vector<std::string>& coordinators);
   int64_t rpc_timeout_ms() const { return options_.rpc_timeout_ms; }
   EventLoop* loop() { return loop_; }
 
@@ -57,7 +59,7 @@ class Cluster {
   // The shared connection to a log server; opened at its first call. Valid for the life of the Cluster.
   LogServiceClient* LogServer(const std::string& address, Traffic traffic);
 
-  // Fails what is outstanding with kCancelled.
+  // Fails what is outstanding, and every later call, with kCancelled.
   void Close();
 
  private:
@@ -66,7 +68,8 @@ class Cluster {
 
   EventLoop* const loop_;
   const ClusterOptions options_;
-  std::vector<std::unique_ptr<MetadataServiceClient>> coordinators_;
+  std::vector<std::shared_ptr<MetadataServiceClient>> coordinators_;
+  bool closed_ = false;
   size_t preferred_ = 0;
   std::map<DiskId, std::string> addresses_;
   std::map<DiskId, std::vector<AddressCallback>> resolving_;

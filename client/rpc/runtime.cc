@@ -15,19 +15,27 @@ thread_local const Completion* driving = nullptr;
 
 }  // namespace
 
-Runtime::Runtime(Clock* clock) : loop_(clock), thread_([this] { loop_.Run(); }) {}
+Runtime::Runtime(Clock* clock) : loop_(clock) {
+  loop_.SetAfterWork([this] {
+    if (const auto* fn = after_work_.load(std::memory_order_acquire)) (*fn)();
+  });
+  thread_ = std::thread([this] { loop_.Run(); });
+}
 
-Runtime::~Runtime() {
+Runtime::~Runtime() { Stop(); }
+
+void Runtime::Stop() {
+  if (!thread_.joinable()) return;
   loop_.Stop();
   thread_.join();
 }
 
 void Runtime::Run(std::function<void()> fn) { loop_.Post(std::move(fn)); }
 
-void Runtime::Await(const std::shared_ptr<Completion>& completion) {
+void Runtime::Await(const std::shared_ptr<Completion>& completion, Drive drive) {
   std::atomic<uint32_t>& state = completion->state_;
   uint32_t seen = Completion::kPending;
-  if (!driven_.exchange(true, std::memory_order_acquire)) {
+  if (drive == Drive::kSelf && !driven_.exchange(true, std::memory_order_acquire)) {
     if (state.compare_exchange_strong(seen, Completion::kDriving, std::memory_order_acq_rel)) {
       driving = completion.get();
       while (!completion->done()) loop_.RunOnce(kDriveNsMax);

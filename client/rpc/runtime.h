@@ -40,14 +40,24 @@ class Runtime {
   // Runs `fn` under the strand: before it returns when the strand is free, else soon. Never waits for it.
   void Run(std::function<void()> fn);
 
+  // Runs after each dispatch, without the strand, on whatever thread dispatched. `fn` lives as long as the loop runs.
+  void SetAfterWork(const std::function<void()>* fn) { after_work_.store(fn, std::memory_order_release); }
+
+  // Ends the loop's thread; nothing runs under the strand any more. Idempotent.
+  void Stop();
+
+  // Who does the network's work while a thread waits. kSelf: the waiter, when no other waiter does: the quickest
+  // answer. kOthers: background work, which shall not run the application's callbacks on its own thread.
+  enum class Drive { kSelf, kOthers };
+
   // Blocks until Finish(completion). Not from a callback of the library's: it would wait for itself.
-  void Await(const std::shared_ptr<Completion>& completion);
+  void Await(const std::shared_ptr<Completion>& completion, Drive drive = Drive::kSelf);
   // Strand held or not.
   void Finish(const std::shared_ptr<Completion>& completion);
 
   // Blocks for the result of work under the strand: `start` is run there and calls back, once, with the result.
   template <class T>
-  T Call(std::function<void(std::function<void(T)>)> start) {
+  T Call(std::function<void(std::function<void(T)>)> start, Drive drive = Drive::kSelf) {
     struct Shared {
       std::shared_ptr<Completion> completion = std::make_shared<Completion>();
       std::optional<T> result;
@@ -59,7 +69,7 @@ class Runtime {
         Finish(shared->completion);
       });
     });
-    Await(shared->completion);
+    Await(shared->completion, drive);
     return std::move(*shared->result);
   }
 
@@ -77,6 +87,7 @@ class Runtime {
 
  private:
   EventLoop loop_;
+  std::atomic<const std::function<void()>*> after_work_{nullptr};
   std::atomic<bool> driven_{false};  // a waiter drives the loop beside the thread
   std::thread thread_;
 };

@@ -85,10 +85,13 @@ LogWriter::Impl::Impl(Runtime* runtime, Cluster* cluster, LogWriterOptions optio
 LogWriter::LogWriter(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events)
     : impl_(std::make_unique<Impl>(runtime, cluster, options, std::move(events))) {
   // Whoever held the strand looks here after letting go: that is what Kick() relies on when it finds it taken.
-  runtime->loop()->SetAfterWork([impl = impl_.get()] { impl->Kick(); });
+  impl_->after_work = [impl = impl_.get()] { impl->Kick(); };
+  runtime->SetAfterWork(&impl_->after_work);
 }
 
-LogWriter::~LogWriter() { impl_->Over(Status(StatusCode::kCancelled, "the log was closed")); }
+LogWriter::~LogWriter() { impl_->runtime->SetAfterWork(nullptr); }
+
+void LogWriter::Close() { impl_->Over(Status(StatusCode::kCancelled, "the log was closed")); }
 
 AppendFuture LogWriter::Append(std::string_view payload, uint64_t key) {
   auto state = std::make_shared<AppendFuture::State>(impl_->runtime);
@@ -106,6 +109,10 @@ Result<Lsn> LogWriter::Append(std::string_view payload, uint64_t key, AppendCall
 
 void LogWriter::WhenCommitted(std::function<void(Status)> callback) {
   impl_->commit_waiters.Wait(impl_->staging.last_appended(), std::move(callback));
+}
+
+void LogWriter::WhenCommitted(Lsn lsn, std::function<void(Status)> callback) {
+  impl_->commit_waiters.Wait(lsn, std::move(callback));
 }
 
 void LogWriter::ReadBarrier(std::function<void(Status)> callback) {
@@ -162,6 +169,7 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   sent.waiters = std::move(staged.waiters);
   sent.bytes = staged.bytes;
   sent.since = staged.since;
+  sent_bytes += batch->size();
   if (options.hand_on_committed) sent.batch = batch;
   batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
   effects.Clear();
@@ -179,10 +187,12 @@ void LogWriter::Impl::Complete(Lsn commit) {
     batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
     latency.Add((now - done.since) / 1000, done.waiters.size());
     if (done.batch) {
+      unapplied.emplace_back(done.last, done.bytes);
       events.committed({done.batch, 0, done.batch->size(), writer->epoch(), done.first, done.last});
+    } else {
+      staging.Release(done.bytes);
     }
     commit_waiters.Advance(done.last);
-    staging.Release(done.bytes);
     for (size_t i = 0; i < done.waiters.size(); ++i) Answer(done.waiters[i], Status::Ok(), done.first + i);
   }
   commit_waiters.Advance(commit);
@@ -203,6 +213,8 @@ void LogWriter::Impl::AnswerAll(const Status& why) {
     staging.Release(batch.bytes);
     for (AppendWaiter& waiter : batch.waiters) Answer(waiter, why, Lsn(0));
   }
+  for (const auto& [lsn, bytes] : unapplied) staging.Release(bytes);
+  unapplied.clear();
   commit_waiters.Fail(why);
   auto failed = std::move(barriers);
   barriers.clear();
@@ -270,6 +282,15 @@ void LogWriter::MirrorTo(const std::string& address) {
   impl.mirror_pause_ns = 0;
   impl.RetryMirror();
 }
+
+void LogWriter::Applied(Lsn lsn) {
+  while (!impl_->unapplied.empty() && impl_->unapplied.front().first <= lsn) {
+    impl_->staging.Release(impl_->unapplied.front().second);
+    impl_->unapplied.pop_front();
+  }
+}
+
+uint64_t LogWriter::sent_bytes() const { return impl_->sent_bytes; }
 
 bool LogWriter::mirroring() const { return impl_->writer && impl_->writer->mirroring(); }
 

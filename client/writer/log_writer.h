@@ -20,7 +20,8 @@ namespace understudy {
 struct LogWriterOptions {
   StagingLimits staging;
   WriterOptions core;
-  bool hand_on_committed = false;  // LogWriterEvents::committed is called
+  // LogWriterEvents::committed is called, and what it hands on counts as outstanding until Applied.
+  bool hand_on_committed = false;
 };
 
 // Called with the strand held.
@@ -37,7 +38,7 @@ class LogWriter {
  public:
   // All but `options` and `events` outlive it. Sets the loop's after-work, so one a Runtime.
   LogWriter(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events);
-  ~LogWriter();  // the loop is stopped; whatever is unanswered gets kCancelled
+  ~LogWriter();  // the loop is stopped
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
@@ -46,6 +47,7 @@ class LogWriter {
   Result<Lsn> Append(std::string_view payload, uint64_t key, AppendCallback callback);
   // `callback` may run before the call returns.
   void WhenCommitted(std::function<void(Status)> callback);
+  void WhenCommitted(Lsn lsn, std::function<void(Status)> callback);
   void ReadBarrier(std::function<void(Status)> callback);
   bool MayServe() const;
   Epoch epoch() const;  // 0: not the writer
@@ -57,6 +59,11 @@ class LogWriter {
   // Begins to write `entry`, the open epoch that is ours. Not while it writes already.
   void Begin(ChainStore* chains, const EpochEntry& entry);
   bool writing() const;
+  // Ends it on our side: whatever is unanswered gets kCancelled.
+  void Close();
+  // Everything handed on up to `lsn` has been applied.
+  void Applied(Lsn lsn);
+  uint64_t sent_bytes() const;  // of batches, since construction
   // Gives the epoch to `attempt` of `owner`: refuses appends, drains until `drain_deadline`, closes it in the chain.
   // On success everything appended is acknowledged and this writer is over (`fenced` is not called). On failure
   // appends are accepted again, unless `fenced` was called first.

@@ -90,6 +90,8 @@ struct LogWriter::Impl {
   std::deque<WriterInput> inbox;
   bool stepping = false;
   std::deque<PendingBatch> pending;
+  std::deque<std::pair<Lsn, size_t>> unapplied;  // handed on, counted against the bound until Applied
+  uint64_t sent_bytes = 0;
   struct Replica {
     ReplicaRef disk;
     LogServiceClient* client = nullptr;
@@ -100,6 +102,7 @@ struct LogWriter::Impl {
   std::map<Token, std::pair<Lsn, std::function<void(Status)>>> barriers;
   std::function<void(Status)> handover_done;
   LatencyHistogram latency;
+  std::function<void()> after_work;
   bool timer_set = false;
   Instant timer_at;
   EventLoop::TimerId timer = 0;

@@ -1,0 +1,300 @@
+// Spare to primary and back.
+#include <utility>
+
+#include "client/node/node_impl.h"
+
+namespace understudy {
+namespace {
+
+// A handover that cannot drain in this time is given up; the epoch goes on.
+constexpr int64_t kDrainNsMax = 2 * kNsPerSecond;
+
+Status WrongRole(const char* needed) { return {StatusCode::kFailedPrecondition, std::string("only a ") + needed}; }
+
+}  // namespace
+
+void NodeImpl::SetRole(Role role) {
+  role_.store(role, std::memory_order_release);
+  agent_->ReportNow();
+}
+
+void NodeImpl::SetOwnerEndpoint(const std::string& endpoint) {
+  const std::lock_guard<std::mutex> lock(shared_mutex_);
+  owner_endpoint_ = endpoint;
+}
+
+ChainStore* NodeImpl::Chains(LogId log) {
+  std::unique_ptr<ChainStore>& store = chains_[log];
+  if (!store) store = std::make_unique<ChainStore>(cluster_.get(), log);
+  return store.get();
+}
+
+// ---- a spare follows
+
+void NodeImpl::Follow(const Command& command, StatusCallback done) {
+  if (role() == Role::kPrimary || role() == Role::kPromoting || handing_over_) {
+    return done(WrongRole("spare follows; this instance is the primary or becomes it"));
+  }
+  if (replayer_ && log_ == command.log) {
+    if (replayer_->phase() != Replayer::Phase::kLoading) return done(Status::Ok());
+  } else {
+    service_ = command.service;
+    StartReplayer(command.log);
+  }
+  if (follow_done_) follow_done_(Status(StatusCode::kCancelled, "superseded by another FOLLOW"));
+  follow_done_ = std::move(done);
+}
+
+void NodeImpl::StartReplayer(LogId log) {
+  if (replayer_) old_replayers_.push_back(std::move(replayer_));
+  runtime_.loop()->Post([this] { old_replayers_.clear(); });
+  queue_->DropRecords();
+  log_ = log;
+  attempt_ = AttemptId();
+  ReplayerOptions options;
+  options.holder = node_name_;
+  options.hold_bytes_max = options_.mirror_hold_bytes_max;
+  ReplayerEvents events;
+  events.changed = [this] { OnReplayerChanged(); };
+  events.failed = [this](const Status& why) { OnReplayFailed(why); };
+  events.chain = [this](const VersionedChain& chain) { OnChain(chain); };
+  events.next_owner = [this](const AttemptId& attempt) { OnNextOwner(attempt); };
+  replayer_ = std::make_unique<Replayer>(&runtime_, cluster_.get(), Chains(log), queue_.get(), state_machine_,
+                                         std::move(options), std::move(events));
+  if (role() != Role::kPromoting) SetRole(Role::kLoading);
+  replayer_->Start();
+}
+
+void NodeImpl::OnReplayerChanged() {
+  if (!replayer_) return;
+  const Replayer::Phase phase = replayer_->phase();
+  if (phase != Replayer::Phase::kLoading && follow_done_) std::exchange(follow_done_, nullptr)(Status::Ok());
+  if (role() == Role::kPromoting) return agent_->ReportNow();
+  switch (phase) {
+    case Replayer::Phase::kLoading:
+      return SetRole(Role::kLoading);
+    case Replayer::Phase::kReplaying:
+      return SetRole(Role::kReplaying);
+    case Replayer::Phase::kMirroring:
+      return SetRole(Role::kMirroring);
+  }
+}
+
+void NodeImpl::OnReplayFailed(const Status& why) {
+  if (follow_done_) std::exchange(follow_done_, nullptr)(why);
+  if (takeover_done_) return FinishTakeover(why);
+  StopFollowing([this] { SetRole(Role::kWarm); });
+}
+
+// Ends the replay and drops the state; `reset_done` runs (strand held) when that is done.
+void NodeImpl::StopFollowing(std::function<void()> reset_done) {
+  if (replayer_) {
+    replayed_ = replayer_->replayed();
+    old_replayers_.push_back(std::move(replayer_));
+    runtime_.loop()->Post([this] { old_replayers_.clear(); });
+  }
+  attempt_ = AttemptId();
+  queue_->DropRecords();
+  queue_->Run([this, reset_done = std::move(reset_done)] {
+    state_machine_->Reset();
+    queue_->SetApplied(Lsn(0));
+    runtime_.Run(reset_done);
+  });
+}
+
+void NodeImpl::Release(StatusCallback done) {
+  if (role() == Role::kPrimary || role() == Role::kPromoting) return done(WrongRole("spare can be released"));
+  if (follow_done_) std::exchange(follow_done_, nullptr)(Status(StatusCode::kCancelled, "released"));
+  StopFollowing([this, done = std::move(done)] {
+    if (!replayer_ && role() != Role::kPromoting && role() != Role::kPrimary) SetRole(Role::kWarm);
+    done(Status::Ok());
+  });
+}
+
+void NodeImpl::OnChain(const VersionedChain& chain) {
+  const EpochEntry* last = chain.chain.last();
+  if (last == nullptr) return;
+  if (role() != Role::kPrimary) SetOwnerEndpoint(last->owner.endpoint);
+  if (!attempt_.none() && last->attempt == attempt_ && !last->closed()) Adopt(chain);
+}
+
+// ---- a planned move
+
+void NodeImpl::Prepare(StatusCallback done) {
+  if (!replayer_ || role() == Role::kPromoting) return done(WrongRole("spare that follows prepares for a handover"));
+  attempt_ = SystemRandom()->NewAttemptId();
+  done(Status::Ok());  // the report that carries this carries the attempt
+}
+
+void NodeImpl::Handover(const Command& command, StatusCallback done) {
+  if (role() != Role::kPrimary || handing_over_) return done(WrongRole("primary that is not moving hands over"));
+  if (command.attempt.none()) return done(Status(StatusCode::kInvalidArgument, "no attempt id to hand over to"));
+  handing_over_ = true;
+  listener_thread_.Run([this, command, done = std::move(done)] {
+    listener_->OnHandoverBegins();
+    runtime_.Run([this, command, done] {
+      writer_->Handover(
+          {command.node, command.endpoint}, command.attempt, runtime_.Now() + kDrainNsMax,
+          [this, command, done](const Status& status) {
+            handing_over_ = false;
+            if (status.ok()) {
+              epoch_.reset();
+              SetOwnerEndpoint(command.endpoint);
+              SetRole(Role::kWarm);
+              listener_thread_.Run([this, command] { listener_->OnNotPrimary(command.endpoint, /*drained=*/true); });
+            } else if (writer_->writing()) {
+              listener_thread_.Run([this, applied = writer_->commit()] { listener_->OnPrimary(service_, applied); });
+            }
+            done(status);
+          });
+    });
+  });
+}
+
+// A word from the old writer that the next epoch is ours. The chain decides.
+void NodeImpl::OnNextOwner(const AttemptId& attempt) {
+  if (attempt_.none() || attempt != attempt_ || !replayer_) return;
+  Chains(log_)->Read([this, attempt](const Result<VersionedChain>& chain) {
+    // Not there (yet), or not readable: the follower sees it later, or TAKE_OVER adopts.
+    if (!chain.ok() || !replayer_ || attempt != attempt_) return;
+    replayer_->UseChain(*chain);
+    OnChain(*chain);
+  });
+}
+
+// The chain's last epoch is ours, handed over: apply all that lies below it, then serve.
+void NodeImpl::Adopt(const VersionedChain& chain) {
+  if (adopting_ || role() == Role::kPrimary || !replayer_) return;
+  adopting_ = true;
+  role_.store(Role::kPromoting, std::memory_order_release);
+  const EpochEntry entry = *chain.chain.last();
+  SealBelow(chain);
+  replayer_->WhenApplied(entry.first_lsn - 1, [this, entry] { BecomePrimary(entry); });
+}
+
+// The closed epoch's disks are told so; nobody waits for it.
+void NodeImpl::SealBelow(const VersionedChain& chain) {
+  if (chain.chain.epochs.size() < 2) return;
+  const EpochEntry& closed = chain.chain.epochs[chain.chain.epochs.size() - 2];
+  for (const ReplicaRef& replica : closed.disks) {
+    const SealRequest request{chain.chain.log, replica.disk, closed.epoch};
+    cluster_->AddressOf(replica.disk, [this, request](Result<std::string> address) {
+      if (!address.ok()) return;
+      cluster_->LogServer(*address, Traffic::kAppend)
+          ->Seal(request, cluster_->rpc_timeout_ms(), [](Result<SealResponse>) {});
+    });
+  }
+}
+
+void NodeImpl::BecomePrimary(const EpochEntry& epoch) {
+  epoch_ = epoch;
+  replayed_ = replayer_->replayed();
+  old_replayers_.push_back(std::move(replayer_));  // we may be in its callback
+  if (takeover_) old_takeovers_.push_back(std::move(takeover_));
+  runtime_.loop()->Post([this] {
+    old_replayers_.clear();
+    old_takeovers_.clear();
+  });
+  adopting_ = false;
+  attempt_ = AttemptId();
+  writer_->Begin(Chains(log_), epoch);
+  serving_since_unix_ms_ = runtime_.loop()->clock()->WallUnixMs();
+  latency_taken_at_ = runtime_.Now();
+  checkpoint_at_ = runtime_.Now();
+  checkpoint_bytes_ = writer_->sent_bytes();
+  SetOwnerEndpoint(options_.endpoint);
+  role_.store(Role::kPrimary, std::memory_order_release);
+  listener_thread_.Run(
+      [this, service = service_, applied = epoch.first_lsn - 1] { listener_->OnPrimary(service, applied); });
+  ScheduleCheckpoints();
+  if (takeover_done_) {
+    std::exchange(takeover_done_, nullptr)(Status::Ok());
+  } else {
+    agent_->ReportNow();
+  }
+}
+
+// ---- a takeover
+
+void NodeImpl::TakeOver(const Command& command, StatusCallback done) {
+  if (role() == Role::kPrimary) {
+    return done(log_ == command.log ? Status::Ok() : WrongRole("spare takes over another log"));
+  }
+  if (takeover_done_ || handing_over_) {
+    return done(Status(StatusCode::kFailedPrecondition, "a takeover or handover is under way"));
+  }
+  if (adopting_) {  // the handover it asks for is already on its way
+    takeover_done_ = std::move(done);
+    return;
+  }
+  takeover_done_ = std::move(done);
+  service_ = command.service;
+  takeover_waits_for_.clear();
+  const AttemptId prepared = replayer_ && log_ == command.log ? attempt_ : AttemptId();
+  role_.store(Role::kPromoting, std::memory_order_release);
+  if (!replayer_ || log_ != command.log) StartReplayer(command.log);  // loads while the takeover runs
+  agent_->ReportNow();
+  TakeoverOptions options;
+  options.log = command.log;
+  options.attempt = prepared.none() ? SystemRandom()->NewAttemptId() : prepared;
+  options.owner = {node_name_, options_.endpoint};
+  options.expected_epoch = command.epoch;
+  attempt_ = AttemptId();  // from here on the takeover alone decides whether the epoch is ours
+  takeover_ = std::make_unique<TakeoverRunner>(
+      cluster_.get(), Chains(command.log), options, [this](const TakeoverResult& result) { OnTakeover(result); },
+      [this](const std::string& text) { takeover_waits_for_ = text; });
+  takeover_->Start();
+}
+
+void NodeImpl::OnTakeover(const TakeoverResult& result) {
+  if (!result.status.ok()) {
+    if (const EpochEntry* last = result.chain.chain.last()) SetOwnerEndpoint(last->owner.endpoint);
+    return FinishTakeover(result.status);
+  }
+  replayer_->UseChain(result.chain);
+  replayer_->WhenApplied(result.last_lsn, [this, epoch = result.epoch] { BecomePrimary(epoch); });
+}
+
+// It failed: a spare that follows goes on as one.
+void NodeImpl::FinishTakeover(const Status& status) {
+  if (takeover_) {
+    old_takeovers_.push_back(std::move(takeover_));
+    runtime_.loop()->Post([this] { old_takeovers_.clear(); });
+  }
+  adopting_ = false;
+  role_.store(Role::kReplaying, std::memory_order_release);
+  if (replayer_ && status.code() == StatusCode::kFenced) {
+    OnReplayerChanged();
+  } else {
+    StopFollowing([this] { SetRole(Role::kWarm); });
+  }
+  if (takeover_done_) std::exchange(takeover_done_, nullptr)(status);
+}
+
+// ---- deposed
+
+void NodeImpl::OnFenced(const FencedReport& report) {
+  const std::string endpoint = report.owner ? report.owner->owner.endpoint : "";
+  SetOwnerEndpoint(endpoint);
+  epoch_.reset();
+  attempt_ = AttemptId();
+  role_.store(Role::kWarm, std::memory_order_release);
+  listener_thread_.Run([this, endpoint] {
+    listener_->OnNotPrimary(endpoint, /*drained=*/false);
+    queue_->Run([this] {
+      state_machine_->Reset();
+      queue_->SetApplied(Lsn(0));
+    });
+  });
+  agent_->ReportNow();
+}
+
+void NodeImpl::OnApplied(Lsn lsn) {
+  if (replayer_) {
+    replayer_->OnApplied(lsn);
+  } else if (writer_->writing()) {
+    writer_->Applied(lsn);
+  }
+}
+
+}  // namespace understudy

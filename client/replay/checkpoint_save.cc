@@ -1,0 +1,254 @@
+#include <algorithm>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "client/replay/checkpoint_io.h"
+#include "log/format/crc32c.h"
+
+namespace understudy {
+namespace {
+
+constexpr size_t kChunkBytes = 1u << 20;
+constexpr size_t kChunksInFlight = 4;  // per disk
+constexpr int64_t kChunkTimeoutMs = 30'000;
+
+// One disk's copy. A disk that fails once gets nothing more.
+struct Copy {
+  DiskId disk;
+  size_t in_flight = 0;
+  Status failed;
+};
+
+// Shared with answers that may come after the writer has given up.
+struct Copies {
+  std::mutex mutex;
+  std::condition_variable answered;
+  std::vector<Copy> disks;
+};
+
+class ChunkedWriter : public CheckpointWriter {
+ public:
+  ChunkedWriter(const CheckpointTarget& target, uint64_t id) : target_(target), id_(id) {
+    for (const ReplicaRef& replica : target.epoch.disks) copies_->disks.push_back({replica.disk, 0, {}});
+  }
+
+  Status Write(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const size_t count = std::min(bytes.size(), kChunkBytes - buffer_.size());
+      buffer_.append(bytes.substr(0, count));
+      bytes.remove_prefix(count);
+      if (buffer_.size() == kChunkBytes) UNDERSTUDY_RETURN_IF_ERROR(Flush(false));
+    }
+    return Status::Ok();
+  }
+
+  // Waits until every disk that still counts has made its copy durable.
+  Result<std::vector<DiskId>> Finish() {
+    UNDERSTUDY_RETURN_IF_ERROR(Flush(true));
+    std::unique_lock<std::mutex> lock(copies_->mutex);
+    copies_->answered.wait(lock, [this] {
+      return std::all_of(copies_->disks.begin(), copies_->disks.end(),
+                         [](const Copy& copy) { return copy.in_flight == 0 || !copy.failed.ok(); });
+    });
+    UNDERSTUDY_RETURN_IF_ERROR(EnoughLeft());
+    std::vector<DiskId> durable;
+    for (const Copy& copy : copies_->disks) {
+      if (copy.failed.ok()) durable.push_back(copy.disk);
+    }
+    return durable;
+  }
+
+  uint64_t bytes() const { return offset_; }
+
+ private:
+  Status EnoughLeft() const {
+    int left = 0;
+    Status why;
+    for (const Copy& copy : copies_->disks) {
+      left += copy.failed.ok() ? 1 : 0;
+      if (!copy.failed.ok()) why = copy.failed.WithContext("disk " + ToHex(copy.disk));
+    }
+    return left >= target_.epoch.ack_quorum ? Status::Ok() : why;
+  }
+
+  Status Flush(bool last) {
+    CheckpointChunk chunk;
+    chunk.log = target_.chains->log();
+    chunk.id = id_;
+    chunk.offset = offset_;
+    chunk.bytes = std::move(buffer_);
+    chunk.crc32c = Crc32c(chunk.bytes);
+    chunk.last = last;
+    offset_ += chunk.bytes.size();
+    buffer_.clear();
+    for (size_t i = 0; i < copies_->disks.size(); ++i) {
+      {
+        std::unique_lock<std::mutex> lock(copies_->mutex);
+        Copy& copy = copies_->disks[i];
+        copies_->answered.wait(lock, [&] { return copy.in_flight < kChunksInFlight || !copy.failed.ok(); });
+        if (!copy.failed.ok()) continue;
+        ++copy.in_flight;
+        chunk.disk = copy.disk;
+      }
+      Send(i, chunk);
+    }
+    const std::lock_guard<std::mutex> lock(copies_->mutex);
+    return EnoughLeft();
+  }
+
+  void Send(size_t index, const CheckpointChunk& chunk) {
+    auto answer = [copies = copies_, index](Result<CheckpointWriteResponse> response) {
+      const std::lock_guard<std::mutex> lock(copies->mutex);
+      Copy& copy = copies->disks[index];
+      --copy.in_flight;
+      if (!response.ok()) {
+        copy.failed = response.status();
+      } else if (response->code != StatusCode::kOk) {
+        copy.failed = Status(response->code, response->detail);
+      }
+      copies->answered.notify_all();
+    };
+    target_.runtime->Run([cluster = target_.cluster, chunk, answer] {
+      cluster->AddressOf(chunk.disk, [cluster, chunk, answer](Result<std::string> address) {
+        if (!address.ok()) return answer(address.status());
+        cluster->LogServer(*address, Traffic::kBulk)->CheckpointWrite(chunk, kChunkTimeoutMs, answer);
+      });
+    });
+  }
+
+  const CheckpointTarget& target_;
+  const uint64_t id_;
+  const std::shared_ptr<Copies> copies_ = std::make_shared<Copies>();
+  std::string buffer_;
+  uint64_t offset_ = 0;
+};
+
+Result<VersionedChain> EditChain(const CheckpointTarget& target, ChainStore::Change change) {
+  return target.runtime->Call<Result<VersionedChain>>(
+      [&target, &change](std::function<void(Result<VersionedChain>)> done) {
+        target.chains->Edit(change, std::move(done));
+      },
+      Runtime::Drive::kOthers);
+}
+
+Status StillOurs(const CheckpointTarget& target, const Chain& chain) {
+  const EpochEntry* last = chain.last();
+  if (last != nullptr && last->epoch == target.epoch.epoch && last->attempt == target.epoch.attempt) {
+    return Status::Ok();
+  }
+  return {StatusCode::kFenced, "the epoch is no longer ours"};
+}
+
+// Drops expired pins and what is neither retained nor pinned, trims, and forgets epochs below the trim LSN.
+void Retire(Chain* chain, int64_t now_unix_ms, std::vector<DiskId>* disks, std::vector<CheckpointEntry>* removed) {
+  for (const EpochEntry& epoch : chain->epochs) {
+    for (const ReplicaRef& replica : epoch.disks) disks->push_back(replica.disk);
+  }
+  std::sort(disks->begin(), disks->end());
+  disks->erase(std::unique(disks->begin(), disks->end()), disks->end());
+  std::erase_if(chain->pins, [&](const Pin& pin) { return pin.expires_unix_ms < now_unix_ms; });
+  size_t surplus =
+      chain->checkpoints.size() > kCheckpointsRetained ? chain->checkpoints.size() - kCheckpointsRetained : 0;
+  std::vector<CheckpointEntry> kept;
+  for (CheckpointEntry& entry : chain->checkpoints) {
+    const bool pinned = std::any_of(chain->pins.begin(), chain->pins.end(),
+                                    [&](const Pin& pin) { return pin.checkpoint_id == entry.id; });
+    if (surplus > 0 && !pinned) {
+      removed->push_back(std::move(entry));
+      --surplus;
+    } else {
+      kept.push_back(std::move(entry));
+    }
+  }
+  chain->checkpoints = std::move(kept);
+  // One checkpoint alone keeps the whole log: should it be unreadable, replay from the start is left.
+  if (chain->checkpoints.size() >= kCheckpointsRetained) {
+    chain->trim_lsn = std::max(chain->trim_lsn, chain->TrimBound());
+  }
+  while (chain->epochs.size() > 1 && chain->epochs.front().closed() &&
+         *chain->epochs.front().last_lsn <= chain->trim_lsn) {
+    chain->epochs.erase(chain->epochs.begin());
+  }
+}
+
+// Best effort: what fails here is done by the next checkpoint.
+void DeleteOnDisks(const CheckpointTarget& target, Lsn trim_lsn, const std::vector<DiskId>& disks,
+                   const std::vector<CheckpointEntry>& removed) {
+  target.runtime->Run([cluster = target.cluster, log = target.chains->log(), trim_lsn, disks, removed] {
+    const int64_t timeout_ms = cluster->rpc_timeout_ms();
+    for (const DiskId& disk : disks) {
+      if (trim_lsn == Lsn(0)) break;
+      cluster->AddressOf(
+          disk, [cluster, timeout_ms, request = TrimRequest{log, disk, trim_lsn}](Result<std::string> address) {
+            if (address.ok()) {
+              cluster->LogServer(*address, Traffic::kBulk)->Trim(request, timeout_ms, [](Result<TrimResponse>) {});
+            }
+          });
+    }
+    for (const CheckpointEntry& entry : removed) {
+      for (const DiskId& disk : entry.disks) {
+        cluster->AddressOf(disk, [cluster, timeout_ms,
+                                  request = CheckpointDeleteRequest{log, disk, entry.id}](Result<std::string> address) {
+          if (address.ok()) {
+            cluster->LogServer(*address, Traffic::kBulk)
+                ->CheckpointDelete(request, timeout_ms, [](Result<CheckpointWriteResponse>) {});
+          }
+        });
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Result<CheckpointInfo> SaveCheckpoint(const CheckpointTarget& target, Snapshot* snapshot, Lsn lsn) {
+  // The id first, by a compare-and-swap of its own: a deposed primary and its heir never write to the same file.
+  CheckpointEntry entry;
+  const Result<VersionedChain> numbered = EditChain(target, [&](Chain* chain) -> Result<bool> {
+    UNDERSTUDY_RETURN_IF_ERROR(StillOurs(target, *chain));
+    entry.id = chain->next_checkpoint_id++;
+    return true;
+  });
+  if (!numbered.ok()) return numbered.status();
+
+  ChunkedWriter writer(target, entry.id);
+  const Status written = snapshot->Write(writer).WithContext("writing the snapshot");
+  Result<std::vector<DiskId>> disks = written.ok() ? writer.Finish() : Result<std::vector<DiskId>>(written);
+  if (!disks.ok()) {
+    for (const ReplicaRef& replica : target.epoch.disks) entry.disks.push_back(replica.disk);
+    DeleteOnDisks(target, Lsn(0), {}, {entry});
+    return disks.status();
+  }
+  entry.lsn = lsn;
+  entry.bytes = writer.bytes();
+  entry.disks = std::move(disks).value();
+
+  const Status committed = target.runtime->Call<Status>(
+      [&](std::function<void(Status)> done) { target.when_committed(lsn, std::move(done)); }, Runtime::Drive::kOthers);
+  UNDERSTUDY_RETURN_IF_ERROR(committed);
+
+  std::vector<DiskId> all_disks;
+  std::vector<CheckpointEntry> removed;
+  const Result<VersionedChain> listed = EditChain(target, [&](Chain* chain) -> Result<bool> {
+    all_disks.clear();
+    removed.clear();
+    for (const CheckpointEntry& known : chain->checkpoints) {
+      if (known.id == entry.id) return false;  // an earlier try of ours has landed
+    }
+    UNDERSTUDY_RETURN_IF_ERROR(StillOurs(target, *chain));
+    if (!chain->checkpoints.empty() && chain->checkpoints.back().lsn > entry.lsn) {
+      return Status(StatusCode::kFailedPrecondition, "a newer checkpoint is listed already");
+    }
+    chain->checkpoints.push_back(entry);
+    Retire(chain, target.runtime->loop()->clock()->WallUnixMs(), &all_disks, &removed);
+    return true;
+  });
+  if (!listed.ok()) return listed.status();
+  DeleteOnDisks(target, listed->chain.trim_lsn, all_disks, removed);
+  return CheckpointInfo{entry.id, entry.lsn, entry.bytes};
+}
+
+}  // namespace understudy

@@ -1,0 +1,197 @@
+#include "client/writer/takeover_runner.h"
+
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "understudy/check.h"
+
+namespace understudy {
+namespace {
+
+constexpr size_t kDisksMax = 10'000;
+constexpr int64_t kProbeTimeoutMs = 500;
+constexpr int64_t kProbeAgainNs = 200 * kNsPerMs;  // while no disk at all answers
+constexpr int64_t kFetchTimeoutMs = 600'000;
+
+std::optional<CandidateDisk> ParseDisk(const MetadataEntry& entry) {
+  const nlohmann::json value = nlohmann::json::parse(entry.value, nullptr, /*allow_exceptions=*/false);
+  CandidateDisk disk;
+  if (!value.is_object() || !value.contains("disk") || !value["disk"].is_string() || !value.contains("address") ||
+      !value["address"].is_string() || !FromHex(value["disk"].get<std::string>(), &disk.disk.disk)) {
+    return std::nullopt;
+  }
+  if (value.contains("node") && value["node"].is_string()) disk.disk.node = value["node"].get<std::string>();
+  disk.address = value["address"].get<std::string>();
+  return disk;
+}
+
+}  // namespace
+
+struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl> {
+  Impl(Cluster* cluster, ChainStore* chains, TakeoverOptions options, std::function<void(const TakeoverResult&)> done,
+       std::function<void(const std::string&)> waiting)
+      : cluster(cluster),
+        chains(chains),
+        log(options.log),
+        done(std::move(done)),
+        waiting(std::move(waiting)),
+        core(std::move(options)) {}
+
+  // Every registered disk is asked whether it is alive; the takeover begins with the first that is, and hears of the
+  // others as they answer.
+  void Probe() {
+    cluster->List(DiskKey(cluster->name(), ""), kDisksMax,
+                  [self = shared_from_this()](Result<std::vector<MetadataEntry>> entries) {
+                    if (self->closed) return;
+                    size_t asked = 0;
+                    if (entries.ok()) {
+                      for (const MetadataEntry& entry : *entries) {
+                        const std::optional<CandidateDisk> disk = ParseDisk(entry);
+                        if (!disk) continue;
+                        ++asked;
+                        self->ProbeDisk(*disk);
+                      }
+                    }
+                    if (self->alive.empty()) self->ProbeAgainLater(entries.ok() && asked == 0);
+                  });
+  }
+
+  void ProbeDisk(const CandidateDisk& disk) {
+    ReplicaStatusRequest request;
+    request.log = log;
+    request.disk = disk.disk.disk;
+    cluster->LogServer(disk.address, Traffic::kAppend)
+        ->ReplicaStatus(request, kProbeTimeoutMs, [self = shared_from_this(), disk](Result<ReplicaStatusResponse> r) {
+          if (self->closed || !r.ok() || r->code == StatusCode::kWrongDisk || r->code == StatusCode::kDataUnknown) {
+            return;
+          }
+          for (const CandidateDisk& known : self->alive) {
+            if (known.disk.disk == disk.disk.disk) return;
+          }
+          self->alive.push_back(disk);
+          if (self->started) {
+            self->Step(TakeoverCandidates{self->alive});
+          } else {
+            self->started = true;
+            self->Step(TakeoverStart{self->alive});
+          }
+        });
+  }
+
+  void ProbeAgainLater(bool no_disks) {
+    if (no_disks && waiting) waiting("no log server's disk is registered");
+    cluster->loop()->At(Now() + kProbeAgainNs, [self = shared_from_this()] {
+      if (!self->closed && self->alive.empty()) self->Probe();
+    });
+  }
+
+  // Inputs that arrive while effects are being performed wait for their turn.
+  void Step(TakeoverInput input) {
+    inbox.push_back(std::move(input));
+    if (stepping) return;
+    stepping = true;
+    const std::shared_ptr<Impl> self = shared_from_this();
+    while (!inbox.empty() && !closed) {
+      const TakeoverInput next = std::move(inbox.front());
+      inbox.pop_front();
+      effects.Clear();
+      core.Step(next, Now(), &effects);
+      Perform();
+    }
+    stepping = false;
+  }
+
+  void Perform() {
+    for (const SendSeal& send : effects.seals) Seal(send);
+    for (const SendFetch& send : effects.fetches) Fetch(send);
+    for (const ChainOp& op : effects.chain_ops) {
+      auto into = [self = shared_from_this()](const auto& answer) { self->Step(answer); };
+      chains->Perform(op, into, into);
+    }
+    if (effects.waiting && waiting) waiting(effects.waiting->text);
+    if (effects.wake_at != Instant::Never() && (!timer_set || effects.wake_at < timer_at)) {
+      if (timer_set) cluster->loop()->Cancel(timer);
+      timer_set = true;
+      timer_at = effects.wake_at;
+      timer = cluster->loop()->At(timer_at, [self = shared_from_this()] {
+        self->timer_set = false;
+        self->Step(Tick{});
+      });
+    }
+    if (effects.result) {
+      closed = true;
+      const TakeoverResult result = std::move(*effects.result);
+      done(result);
+    }
+  }
+
+  // A reply to a request on a disk, with errors of transport put into its code; the address is looked up again after.
+  template <class Answered, class Response>
+  std::function<void(Result<Response>)> Into(Token token, const DiskId& disk) {
+    return [self = shared_from_this(), token, disk](Result<Response> response) {
+      Answered answered;
+      answered.token = token;
+      if (response.ok()) {
+        answered.response = std::move(response).value();
+      } else {
+        answered.response.code = response.status().code();
+        answered.response.detail = response.status().message();
+        self->cluster->Forget(disk);
+      }
+      if (token != 0) self->Step(std::move(answered));
+    };
+  }
+
+  void Seal(const SendSeal& send) {
+    auto answer = Into<SealAnswered, SealResponse>(send.token, send.request.disk);
+    cluster->AddressOf(
+        send.request.disk, [self = shared_from_this(), request = send.request, answer](Result<std::string> address) {
+          if (!address.ok()) return answer(address.status());
+          self->cluster->LogServer(*address, Traffic::kAppend)->Seal(request, self->cluster->rpc_timeout_ms(), answer);
+        });
+  }
+
+  void Fetch(const SendFetch& send) {
+    auto answer = Into<FetchAnswered, FetchResponse>(send.token, send.request.disk);
+    cluster->AddressOf(send.request.disk,
+                       [self = shared_from_this(), request = send.request, answer](Result<std::string> address) {
+                         if (!address.ok()) return answer(address.status());
+                         self->cluster->LogServer(*address, Traffic::kBulk)->Fetch(request, kFetchTimeoutMs, answer);
+                       });
+  }
+
+  Instant Now() { return cluster->loop()->clock()->Now(); }
+
+  Cluster* const cluster;
+  ChainStore* const chains;
+  const LogId log;
+  const std::function<void(const TakeoverResult&)> done;
+  const std::function<void(const std::string&)> waiting;
+  Takeover core;
+  TakeoverEffects effects;
+  std::deque<TakeoverInput> inbox;
+  std::vector<CandidateDisk> alive;
+  bool stepping = false;
+  bool started = false;
+  bool closed = false;
+  bool timer_set = false;
+  Instant timer_at;
+  EventLoop::TimerId timer = 0;
+};
+
+TakeoverRunner::TakeoverRunner(Cluster* cluster, ChainStore* chains, TakeoverOptions options,
+                               std::function<void(const TakeoverResult&)> done,
+                               std::function<void(const std::string&)> waiting)
+    : impl_(std::make_shared<Impl>(cluster, chains, std::move(options), std::move(done), std::move(waiting))) {}
+
+TakeoverRunner::~TakeoverRunner() {
+  impl_->closed = true;
+  if (impl_->timer_set) impl_->cluster->loop()->Cancel(impl_->timer);
+}
+
+void TakeoverRunner::Start() { impl_->Probe(); }
+
+}  // namespace understudy

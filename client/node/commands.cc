@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/node/node_impl.h"
+#include "log/env/logging.h"
 #include "log/env/process.h"
 
 namespace understudy {
@@ -91,10 +92,7 @@ Status NodeImpl::Connect(const Command& command) {
   writer.hand_on_committed = options_.apply_on_primary;
   LogWriterEvents events;
   events.fenced = [this](const FencedReport& report) { OnFenced(report); };
-  events.seal_without_owner = [this](const std::string& text) {
-    seal_note_ = text;
-    agent_->ReportNow();
-  };
+  events.seal_without_owner = [this](const std::string& text) { LogWarning("node", text); };
   events.committed = [this](ReleasedBatch batch) { queue_->Push(std::move(batch)); };
   writer_ = std::make_unique<LogWriter>(&runtime_, cluster_.get(), writer, std::move(events));
   writer_view_.store(writer_.get(), std::memory_order_release);

@@ -71,7 +71,9 @@ class NodeImpl : public Node {
   void Handover(const Command& command, StatusCallback done);
   void TakeOver(const Command& command, StatusCallback done);
   void OnTakeover(const TakeoverResult& result);
-  void FinishTakeover(const Status& status);
+  void FinishTakeover(const Status& status, bool keep_following);
+  void RetireReplayer();
+  void RetireTakeover();
   void Adopt(const VersionedChain& chain);
   void BecomePrimary(const EpochEntry& epoch);
   void SealBelow(const VersionedChain& chain);
@@ -116,7 +118,7 @@ class NodeImpl : public Node {
   std::unique_ptr<ReplayQueue> queue_;
   std::unique_ptr<Replayer> replayer_;
   std::unique_ptr<TakeoverRunner> takeover_;
-  std::vector<std::unique_ptr<Replayer>> old_replayers_;  // freed from a handler of our own
+  std::vector<std::unique_ptr<Replayer>> old_replayers_;  // freed from a handler of their own
   std::vector<std::unique_ptr<TakeoverRunner>> old_takeovers_;
   std::string service_;
   LogId log_;
@@ -125,9 +127,8 @@ class NodeImpl : public Node {
   StatusCallback follow_done_;       // a FOLLOW that is still loading
   StatusCallback takeover_done_;
   bool adopting_ = false;
+  bool replay_for_takeover_ = false;  // it followed nothing when TAKE_OVER came
   bool handing_over_ = false;
-  std::string takeover_waits_for_;
-  std::string seal_note_;
   uint64_t replayed_ = 0;
   int64_t serving_since_unix_ms_ = 0;
   int64_t append_p50_us_ = -1;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "client/node/node_impl.h"
+#include "log/env/logging.h"
 
 namespace understudy {
 namespace {
@@ -46,8 +47,7 @@ void NodeImpl::Follow(const Command& command, StatusCallback done) {
 }
 
 void NodeImpl::StartReplayer(LogId log) {
-  if (replayer_) old_replayers_.push_back(std::move(replayer_));
-  runtime_.loop()->Post([this] { old_replayers_.clear(); });
+  RetireReplayer();
   queue_->DropRecords();
   log_ = log;
   attempt_ = AttemptId();
@@ -82,17 +82,28 @@ void NodeImpl::OnReplayerChanged() {
 
 void NodeImpl::OnReplayFailed(const Status& why) {
   if (follow_done_) std::exchange(follow_done_, nullptr)(why);
-  if (takeover_done_) return FinishTakeover(why);
+  if (role() == Role::kPromoting) return FinishTakeover(why, /*keep_following=*/false);
   StopFollowing([this] { SetRole(Role::kWarm); });
+}
+
+// We may be inside one of its events: silenced now, freed soon.
+void NodeImpl::RetireReplayer() {
+  if (!replayer_) return;
+  replayed_ = replayer_->replayed();
+  replayer_->Stop();
+  old_replayers_.push_back(std::move(replayer_));
+  runtime_.loop()->Post([this] { old_replayers_.clear(); });
+}
+
+void NodeImpl::RetireTakeover() {
+  if (!takeover_) return;
+  old_takeovers_.push_back(std::move(takeover_));
+  runtime_.loop()->Post([this] { old_takeovers_.clear(); });
 }
 
 // Ends the replay and drops the state; `reset_done` runs (strand held) when that is done.
 void NodeImpl::StopFollowing(std::function<void()> reset_done) {
-  if (replayer_) {
-    replayed_ = replayer_->replayed();
-    old_replayers_.push_back(std::move(replayer_));
-    runtime_.loop()->Post([this] { old_replayers_.clear(); });
-  }
+  RetireReplayer();
   attempt_ = AttemptId();
   queue_->DropRecords();
   queue_->Run([this, reset_done = std::move(reset_done)] {
@@ -188,13 +199,8 @@ void NodeImpl::SealBelow(const VersionedChain& chain) {
 
 void NodeImpl::BecomePrimary(const EpochEntry& epoch) {
   epoch_ = epoch;
-  replayed_ = replayer_->replayed();
-  old_replayers_.push_back(std::move(replayer_));  // we may be in its callback
-  if (takeover_) old_takeovers_.push_back(std::move(takeover_));
-  runtime_.loop()->Post([this] {
-    old_replayers_.clear();
-    old_takeovers_.clear();
-  });
+  RetireReplayer();
+  RetireTakeover();
   adopting_ = false;
   attempt_ = AttemptId();
   writer_->Begin(Chains(log_), epoch);
@@ -229,10 +235,10 @@ void NodeImpl::TakeOver(const Command& command, StatusCallback done) {
   }
   takeover_done_ = std::move(done);
   service_ = command.service;
-  takeover_waits_for_.clear();
   const AttemptId prepared = replayer_ && log_ == command.log ? attempt_ : AttemptId();
   role_.store(Role::kPromoting, std::memory_order_release);
-  if (!replayer_ || log_ != command.log) StartReplayer(command.log);  // loads while the takeover runs
+  replay_for_takeover_ = !replayer_ || log_ != command.log;
+  if (replay_for_takeover_) StartReplayer(command.log);  // loads while the takeover runs
   agent_->ReportNow();
   TakeoverOptions options;
   options.log = command.log;
@@ -242,28 +248,25 @@ void NodeImpl::TakeOver(const Command& command, StatusCallback done) {
   attempt_ = AttemptId();  // from here on the takeover alone decides whether the epoch is ours
   takeover_ = std::make_unique<TakeoverRunner>(
       cluster_.get(), Chains(command.log), options, [this](const TakeoverResult& result) { OnTakeover(result); },
-      [this](const std::string& text) { takeover_waits_for_ = text; });
+      [](const std::string& text) { LogWarning("node", "takeover: " + text); });
   takeover_->Start();
 }
 
 void NodeImpl::OnTakeover(const TakeoverResult& result) {
   if (!result.status.ok()) {
     if (const EpochEntry* last = result.chain.chain.last()) SetOwnerEndpoint(last->owner.endpoint);
-    return FinishTakeover(result.status);
+    return FinishTakeover(result.status, /*keep_following=*/true);
   }
   replayer_->UseChain(result.chain);
   replayer_->WhenApplied(result.last_lsn, [this, epoch = result.epoch] { BecomePrimary(epoch); });
 }
 
-// It failed: a spare that follows goes on as one.
-void NodeImpl::FinishTakeover(const Status& status) {
-  if (takeover_) {
-    old_takeovers_.push_back(std::move(takeover_));
-    runtime_.loop()->Post([this] { old_takeovers_.clear(); });
-  }
+// It failed: a spare that followed before goes on following, if its replay is well.
+void NodeImpl::FinishTakeover(const Status& status, bool keep_following) {
+  RetireTakeover();
   adopting_ = false;
-  role_.store(Role::kReplaying, std::memory_order_release);
-  if (replayer_ && status.code() == StatusCode::kFenced) {
+  if (keep_following && !replay_for_takeover_) {
+    role_.store(Role::kReplaying, std::memory_order_release);
     OnReplayerChanged();
   } else {
     StopFollowing([this] { SetRole(Role::kWarm); });

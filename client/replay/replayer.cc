@@ -106,12 +106,8 @@ struct Replayer::Impl : std::enable_shared_from_this<Replayer::Impl> {
         });
       }
     };
-    sink.chain = [this](const VersionedChain& newer) {
-      if (events.chain) events.chain(newer);
-    };
-    sink.next_owner = [this](const AttemptId& attempt) {
-      if (events.next_owner) events.next_owner(attempt);
-    };
+    sink.chain = [this](const VersionedChain& newer) { events.chain(newer); };
+    sink.next_owner = [this](const AttemptId& attempt) { events.next_owner(attempt); };
     sink.stepped = [this] { AfterStep(); };
     ready_at = loaded;
     tailer = std::make_unique<Tailer>(cluster, chains, follow, std::move(sink));
@@ -152,12 +148,12 @@ struct Replayer::Impl : std::enable_shared_from_this<Replayer::Impl> {
   void SetPhase(Phase next) {
     if (phase == next) return;
     phase = next;
-    if (events.changed) events.changed();
+    if (!closed) events.changed();
   }
 
   void Fail(const Status& why) {
     closed = true;
-    if (events.failed) events.failed(why);
+    events.failed(why);
   }
 
   void AfterStep() {
@@ -170,7 +166,7 @@ struct Replayer::Impl : std::enable_shared_from_this<Replayer::Impl> {
     }
     if (caught != was_caught_up) {
       was_caught_up = caught;
-      if (events.changed) events.changed();
+      if (!closed) events.changed();
     }
   }
 
@@ -215,9 +211,12 @@ Replayer::Replayer(Runtime* runtime, Cluster* cluster, ChainStore* chains, Repla
     : impl_(std::make_shared<Impl>(runtime, cluster, chains, queue, state_machine, std::move(options),
                                    std::move(events))) {}
 
-Replayer::~Replayer() {
-  impl_->closed = true;
+Replayer::~Replayer() { Stop(); }
+
+void Replayer::Stop() {
+  if (impl_->closed.exchange(true)) return;
   impl_->tailer.reset();
+  impl_->waiters.clear();
   if (impl_->pin_timer_set) impl_->runtime->loop()->Cancel(impl_->pin_timer);
   if (impl_->pinned) impl_->EditPin(/*keep=*/false);
 }

@@ -29,7 +29,8 @@ struct ReplayerEvents {
   std::function<void(const AttemptId&)> next_owner;  // the mirror stream's hint
 };
 
-// Strand held for every call. After destruction no event comes any more; the queue may still be running a record.
+// Strand held for every call. After Stop() or destruction no event comes any more; the queue may still be running a
+// record.
 class Replayer {
  public:
   enum class Phase { kLoading, kReplaying, kMirroring };
@@ -42,6 +43,8 @@ class Replayer {
   Replayer& operator=(const Replayer&) = delete;
 
   void Start();
+  // No event comes any more. Inside one of its events it must not be destroyed, but may be stopped.
+  void Stop();
   void Mirror(const MirrorPush& push);
   // A chain read elsewhere (a takeover's own, say): goes on to what it closes.
   void UseChain(const VersionedChain& chain);

@@ -38,15 +38,13 @@ Cluster::Cluster(EventLoop* loop, ClusterOptions options) : loop_(loop), options
 
 void Cluster::UseCoordinators(const std::vector<std::string>& coordinators) {
   UNDERSTUDY_CHECK(!coordinators.empty());
-  std::vector<std::shared_ptr<MetadataServiceClient>> next;
+  std::vector<MetadataServiceClient*> next;
   for (const std::string& address : coordinators) {
-    const auto known = std::find_if(coordinators_.begin(), coordinators_.end(),
-                                    [&](const auto& client) { return client->address() == address; });
-    next.push_back(
-        known != coordinators_.end() ? *known : MetadataServiceClient::Create(loop_, ClientOptions(options_), address));
+    std::unique_ptr<MetadataServiceClient>& client = metadata_clients_[address];
+    if (!client) client = MetadataServiceClient::Create(loop_, ClientOptions(options_), address);
+    next.push_back(client.get());
   }
   if (next == coordinators_) return;
-  // Those left out live until nobody waits for their answers any more.
   coordinators_ = std::move(next);
   preferred_ = 0;
 }
@@ -59,9 +57,8 @@ void Cluster::TryCoordinators(Ask ask, std::function<void(Result<Value>)> done, 
                               bool only_if_unsent) {
   if (closed_) return done(Status(StatusCode::kCancelled, "closed"));
   const size_t index = preferred_;
-  const std::shared_ptr<MetadataServiceClient> client = coordinators_[index];
-  ask(client.get(),
-      [this, client, ask, done = std::move(done), tries_left, only_if_unsent, index](Result<Value> result) {
+  ask(coordinators_[index],
+      [this, ask, done = std::move(done), tries_left, only_if_unsent, index](Result<Value> result) {
         const bool next = !result.ok() && AnotherMayAnswer(result.status().code(), only_if_unsent);
         if (next && preferred_ == index && index < coordinators_.size())
           preferred_ = (index + 1) % coordinators_.size();
@@ -124,7 +121,7 @@ LogServiceClient* Cluster::LogServer(const std::string& address, Traffic traffic
 
 void Cluster::Close() {
   closed_ = true;
-  for (const auto& client : coordinators_) client->Close();
+  for (const auto& [address, client] : metadata_clients_) client->Close();
   for (const auto& [key, client] : log_servers_) client->Close();
 }
 

@@ -38,7 +38,7 @@ class Cluster {
   Cluster& operator=(const Cluster&) = delete;
 
   const std::string& name() const { return options_.cluster; }
-  // Another list of coordinators from now on; connections to those on both lists stay.
+  // Another list of coordinators from now on.
   void UseCoordinators(const std::vector<std::string>& coordinators);
   int64_t rpc_timeout_ms() const { return options_.rpc_timeout_ms; }
   EventLoop* loop() { return loop_; }
@@ -68,7 +68,8 @@ class Cluster {
 
   EventLoop* const loop_;
   const ClusterOptions options_;
-  std::vector<std::shared_ptr<MetadataServiceClient>> coordinators_;
+  std::vector<MetadataServiceClient*> coordinators_;
+  std::map<std::string, std::unique_ptr<MetadataServiceClient>> metadata_clients_;  // every coordinator ever named
   bool closed_ = false;
   size_t preferred_ = 0;
   std::map<DiskId, std::string> addresses_;

@@ -22,6 +22,8 @@ struct LogOptions {
   std::vector<std::string> coordinators = {"127.0.0.1:7400"};  // any of them serves metadata; tried in order
   std::string node;                              // this program's name as an owner, for people
   std::string endpoint;                          // where clients of the owner reach it; stored in the chain
+  int replicas = 1;                              // E and A of a log that Open creates
+  int ack_quorum = 1;
   size_t inflight_bytes_max = 64u << 20;         // Append blocks (or the callback form fails) beyond it
   size_t batch_bytes_max = 1u << 20;             // upper bound of one batch; batches form by back-pressure
   int64_t self_fence_ms = 1000;                  // a primary without a barrier for so long stops serving
@@ -68,7 +70,9 @@ struct TailInfo {
   bool open = false;
 };
 
-// Thread-safe. One I/O thread a Log runs the callbacks; a callback must not block.
+// Thread-safe. Callbacks run one at a time, on the Log's I/O thread or on a thread that waits inside the library (Get,
+// ReadBarrier, ...). A callback must not block; Append with a callback, WhenCommitted and ReadBarrier with a callback
+// may be called from it, blocking calls are refused with kFailedPrecondition.
 class Log {
  public:
   // Finds the log by name, creating its metadata when `create` is set. Does not become the writer.
@@ -84,12 +88,14 @@ class Log {
   virtual Result<Lsn> TakeOver(Epoch expected_epoch) = 0;
 
   // Appends one record. At most kRecordBytesMax of payload, which is copied before return.
+  // Waits for room while inflight_bytes_max is reached.
   virtual AppendFuture Append(std::string_view payload, uint64_t key) = 0;
-  // The callback runs on the I/O thread, in LSN order. Returns the LSN that the record has if it commits, or
+  // Callbacks come in LSN order. Returns the LSN that the record has if it commits, or
   // the error at once: kResourceExhausted (inflight_bytes_max reached; try later), kFenced, kInvalidArgument.
   virtual Result<Lsn> Append(std::string_view payload, uint64_t key, AppendCallback callback) = 0;
 
-  // Calls back when everything appended before the call is committed, and nothing was lost of it.
+  // Calls back when everything appended before the call is committed, and nothing was lost of it; before it returns
+  // when that is so already.
   virtual void WhenCommitted(std::function<void(Status)> callback) = 0;
 
   // Linearizable read point: completes when, after the call began, A disks have said that this writer's epoch

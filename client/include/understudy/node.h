@@ -35,7 +35,8 @@ struct NodeOptions {
 class RoleListener {
  public:
   virtual ~RoleListener() = default;
-  // The instance owns `service` now and its state is complete up to `applied`. Appends are accepted once this returns.
+  // The instance owns `service` now and its state is complete up to `applied`. Appends are accepted from here on.
+  // Also ends a handover that failed: the instance stays what it was.
   virtual void OnPrimary(const std::string& service, Lsn applied) = 0;
   // No longer primary (or never became it). `owner_endpoint` is where clients should go, empty when unknown. After
   // `drained` everything that was appended is acknowledged; otherwise the state is to be treated as lost, and the

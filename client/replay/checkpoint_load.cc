@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,8 +40,8 @@ class RemoteCheckpointReader : public CheckpointReader {
  private:
   struct Ask {
     uint64_t offset = 0;
-    std::shared_ptr<Completion> completion = std::make_shared<Completion>();
-    Result<CheckpointReadResponse> response = Status(StatusCode::kUnavailable, "not answered");
+    std::promise<Result<CheckpointReadResponse>> promise;
+    std::future<Result<CheckpointReadResponse>> response = promise.get_future();
   };
 
   std::shared_ptr<Ask> Begin(uint64_t offset, const DiskId& disk) {
@@ -52,12 +53,9 @@ class RemoteCheckpointReader : public CheckpointReader {
     request.id = checkpoint_.id;
     request.offset = offset;
     request.bytes_max = static_cast<uint32_t>(std::min<uint64_t>(kChunkBytes, checkpoint_.bytes - offset));
-    runtime_->Run([runtime = runtime_, cluster = cluster_, ask, request] {
-      cluster->AddressOf(request.disk, [runtime, cluster, ask, request](Result<std::string> address) {
-        auto finish = [runtime, ask](Result<CheckpointReadResponse> response) {
-          ask->response = std::move(response);
-          runtime->Finish(ask->completion);
-        };
+    runtime_->Run([cluster = cluster_, ask, request] {
+      cluster->AddressOf(request.disk, [cluster, ask, request](Result<std::string> address) {
+        auto finish = [ask](Result<CheckpointReadResponse> response) { ask->promise.set_value(std::move(response)); };
         if (!address.ok()) return finish(address.status());
         cluster->LogServer(*address, Traffic::kBulk)->CheckpointRead(request, kChunkTimeoutMs, finish);
       });
@@ -65,9 +63,9 @@ class RemoteCheckpointReader : public CheckpointReader {
     return ask;
   }
 
-  Status Check(const Ask& ask) const {
-    if (!ask.response.ok()) return ask.response.status();
-    const CheckpointReadResponse& response = *ask.response;
+  Status Check(const Result<CheckpointReadResponse>& answer) const {
+    if (!answer.ok()) return answer.status();
+    const CheckpointReadResponse& response = *answer;
     if (response.code != StatusCode::kOk) return {response.code, response.detail};
     if (response.bytes.empty() || response.bytes.size() > kChunkBytes || response.total_bytes != checkpoint_.bytes) {
       return {StatusCode::kCorruption, "checkpoint " + std::to_string(checkpoint_.id) + " is of another length"};
@@ -88,13 +86,13 @@ class RemoteCheckpointReader : public CheckpointReader {
       }
       const std::shared_ptr<Ask> ask = ahead_.front();
       ahead_.pop_front();
-      runtime_->Await(ask->completion, Runtime::Drive::kOthers);
-      why = Check(*ask);
-      if (why.ok() && ask->response->bytes.size() != std::min<uint64_t>(kChunkBytes, checkpoint_.bytes - offset_)) {
+      Result<CheckpointReadResponse> answer = ask->response.get();
+      why = Check(answer);
+      if (why.ok() && answer->bytes.size() != std::min<uint64_t>(kChunkBytes, checkpoint_.bytes - offset_)) {
         why = {StatusCode::kCorruption, "checkpoint " + std::to_string(checkpoint_.id) + ": a short chunk"};
       }
       if (why.ok()) {
-        current_ = std::move(ask->response).value().bytes;
+        current_ = std::move(answer).value().bytes;
         at_ = 0;
         offset_ += current_.size();
         return why;

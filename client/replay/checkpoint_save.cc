@@ -127,11 +127,10 @@ class ChunkedWriter : public CheckpointWriter {
 };
 
 Result<VersionedChain> EditChain(const CheckpointTarget& target, ChainStore::Change change) {
-  return target.runtime->Call<Result<VersionedChain>>(
+  return target.runtime->CallFromBackground<Result<VersionedChain>>(
       [&target, &change](std::function<void(Result<VersionedChain>)> done) {
         target.chains->Edit(change, std::move(done));
-      },
-      Runtime::Drive::kOthers);
+      });
 }
 
 Status StillOurs(const CheckpointTarget& target, const Chain& chain) {
@@ -226,8 +225,8 @@ Result<CheckpointInfo> SaveCheckpoint(const CheckpointTarget& target, Snapshot* 
   entry.bytes = writer.bytes();
   entry.disks = std::move(disks).value();
 
-  const Status committed = target.runtime->Call<Status>(
-      [&](std::function<void(Status)> done) { target.when_committed(lsn, std::move(done)); }, Runtime::Drive::kOthers);
+  const Status committed = target.runtime->CallFromBackground<Status>(
+      [&](std::function<void(Status)> done) { target.when_committed(lsn, std::move(done)); });
   UNDERSTUDY_RETURN_IF_ERROR(committed);
 
   std::vector<DiskId> all_disks;

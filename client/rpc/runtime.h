@@ -1,44 +1,34 @@
-// The client library's event loop, its one thread, and how other threads wait for it: a thread that blocks for an
-// answer drives the loop itself when no other does, so that an idle system pays no hop from thread to thread.
+// The client library's event loop and its one thread, and how the application's threads get at it.
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "log/env/clock.h"
+#include "log/rpc/await.h"
 #include "log/rpc/event_loop.h"
 
 namespace understudy {
-
-// A one-shot event that one thread waits for. Shared, because the finisher may touch it after the waiter has left.
-class Completion {
- public:
-  bool done() const { return state_.load(std::memory_order_acquire) == kDone; }
-
- private:
-  friend class Runtime;
-  enum : uint32_t { kPending, kSleeping, kDriving, kDone };
-  std::atomic<uint32_t> state_{kPending};
-};
 
 // Thread-safe. Everything that belongs to the loop is touched only under its strand.
 class Runtime {
  public:
   explicit Runtime(Clock* clock);
-  ~Runtime();  // stops and joins the thread; nobody waits any more
+  ~Runtime();  // Stop()
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
   EventLoop* loop() { return &loop_; }
   Instant Now() { return loop_.clock()->Now(); }
 
-  // Runs `fn` under the strand: before it returns when the strand is free, else soon. Never waits for it.
-  void Run(std::function<void()> fn);
+  // Runs `fn` soon, under the strand, on another thread or a later turn of this one. Never waits.
+  void Run(std::function<void()> fn) { loop_.Post(std::move(fn)); }
 
   // Runs after each dispatch, without the strand, on whatever thread dispatched. `fn` lives as long as the loop runs.
   void SetAfterWork(const std::function<void()>* fn) { after_work_.store(fn, std::memory_order_release); }
@@ -46,31 +36,35 @@ class Runtime {
   // Ends the loop's thread; nothing runs under the strand any more. Idempotent.
   void Stop();
 
-  // Who does the network's work while a thread waits. kSelf: the waiter, when no other waiter does: the quickest
-  // answer. kOthers: background work, which shall not run the application's callbacks on its own thread.
-  enum class Drive { kSelf, kOthers };
-
-  // Blocks until Finish(completion). Not from a callback of the library's: it would wait for itself.
-  void Await(const std::shared_ptr<Completion>& completion, Drive drive = Drive::kSelf);
-  // Strand held or not.
-  void Finish(const std::shared_ptr<Completion>& completion);
-
-  // Blocks for the result of work under the strand: `start` is run there and calls back, once, with the result.
+  // Blocks for the result of work under the strand: `start` is run there and calls back, once, with the result. The
+  // calling thread drives the loop meanwhile, so it may run callbacks of the application's. Not from such a callback.
   template <class T>
-  T Call(std::function<void(std::function<void(T)>)> start, Drive drive = Drive::kSelf) {
+  T Call(const std::function<void(std::function<void(T)>)>& start) {
     struct Shared {
-      std::shared_ptr<Completion> completion = std::make_shared<Completion>();
+      explicit Shared(EventLoop* loop) : completion(loop) {}
+      Completion completion;
       std::optional<T> result;
     };
-    auto shared = std::make_shared<Shared>();
-    Run([this, shared, start = std::move(start)] {
-      start([this, shared](T result) {
+    auto shared = std::make_shared<Shared>(&loop_);
+    {
+      EventLoop::Section section(&loop_);
+      start([shared](T result) {
         shared->result.emplace(std::move(result));
-        Finish(shared->completion);
+        shared->completion.Set();
       });
-    });
-    Await(shared->completion, drive);
-    return std::move(*shared->result);
+    }
+    AfterWork();
+    shared->completion.Wait();
+    return *std::move(shared->result);
+  }
+
+  // The same for the library's own background threads, which leave the network's work to others.
+  template <class T>
+  T CallFromBackground(std::function<void(std::function<void(T)>)> start) {
+    auto promise = std::make_shared<std::promise<T>>();
+    std::future<T> result = promise->get_future();
+    Run([promise, start = std::move(start)] { start([promise](T value) { promise->set_value(std::move(value)); }); });
+    return result.get();
   }
 
   // True while this thread runs a callback of the application's from inside the library: blocking calls are refused.
@@ -86,9 +80,10 @@ class Runtime {
   };
 
  private:
+  void AfterWork();
+
   EventLoop loop_;
   std::atomic<const std::function<void()>*> after_work_{nullptr};
-  std::atomic<bool> driven_{false};  // a waiter drives the loop beside the thread
   std::thread thread_;
 };
 

@@ -1,6 +1,7 @@
 #include <memory>
 #include <utility>
 
+#include "client/rpc/runtime.h"
 #include "client/writer/append_state.h"
 #include "understudy/check.h"
 
@@ -15,11 +16,11 @@ AppendFuture::~AppendFuture() = default;
 Result<Lsn> AppendFuture::Get() {
   UNDERSTUDY_CHECK(state_ != nullptr);
   const std::shared_ptr<State> state = std::move(state_);
-  if (state->runtime != nullptr) {
+  if (!state->immediate) {
     if (!state->completion.done() && Runtime::InCallback()) {
       return Status(StatusCode::kFailedPrecondition, "Get() inside a callback of the library would wait for itself");
     }
-    state->runtime->Await(std::shared_ptr<Completion>(state, &state->completion));
+    state->completion.Wait();
   }
   if (!state->status.ok()) return state->status;
   return state->lsn;

@@ -24,7 +24,7 @@ void Answer(AppendWaiter& waiter, const Status& status, Lsn lsn) {
     AppendFuture::State& state = **future;
     state.status = status;
     state.lsn = lsn;
-    state.runtime->Finish(std::shared_ptr<Completion>(*future, &state.completion));
+    state.completion.Set();
   }
 }
 
@@ -94,7 +94,7 @@ LogWriter::~LogWriter() { impl_->runtime->SetAfterWork(nullptr); }
 void LogWriter::Close() { impl_->Over(Status(StatusCode::kCancelled, "the log was closed")); }
 
 AppendFuture LogWriter::Append(std::string_view payload, uint64_t key) {
-  auto state = std::make_shared<AppendFuture::State>(impl_->runtime);
+  auto state = std::make_shared<AppendFuture::State>(impl_->runtime->loop());
   const Result<Lsn> lsn = impl_->staging.Add(payload, key, state, /*block=*/!Runtime::InCallback());
   if (!lsn.ok()) return AppendFuture(std::make_shared<AppendFuture::State>(lsn.status()));
   impl_->Kick();
@@ -118,6 +118,7 @@ void LogWriter::WhenCommitted(Lsn lsn, std::function<void(Status)> callback) {
 void LogWriter::ReadBarrier(std::function<void(Status)> callback) {
   const Lsn upto = impl_->staging.last_appended();
   impl_->runtime->Run([impl = impl_.get(), upto, callback = std::move(callback)]() mutable {
+    const Runtime::CallbackScope scope;
     if (!impl->open) return callback(Status(StatusCode::kFailedPrecondition, "not the writer of the log"));
     const Token token = impl->next_token++;
     impl->barriers.emplace(token, std::make_pair(upto, std::move(callback)));
@@ -147,8 +148,8 @@ bool LogWriter::Impl::WorthSending() const {
 void LogWriter::Impl::Kick() {
   if (Runtime::InCallback()) return;  // the strand is ours further up; it sends when the callbacks are done
   while (WorthSending()) {
-    std::unique_lock<std::mutex> strand(runtime->loop()->strand(), std::try_to_lock);
-    if (!strand.owns_lock()) return;
+    const EventLoop::Section strand(runtime->loop(), std::try_to_lock);
+    if (!strand.held()) return;
     if (!open) return;
     Pump();
     if (!writer->accepting()) return;

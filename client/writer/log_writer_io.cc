@@ -55,6 +55,7 @@ void LogWriter::Impl::Perform() {
   }
   if (effects.commit) Complete(*effects.commit);
   for (const BarrierDone& done : effects.barriers) {
+    const Runtime::CallbackScope scope;
     const auto found = barriers.find(done.token);
     if (found == barriers.end()) continue;
     auto [upto, callback] = std::move(found->second);

@@ -252,7 +252,16 @@ EventLoop::Section::Section(EventLoop* loop) : loop_(loop) {
   impl.in_scope = true;
 }
 
+EventLoop::Section::Section(EventLoop* loop, std::try_to_lock_t) : loop_(loop->strand_.try_lock() ? loop : nullptr) {
+  if (loop_ != nullptr) {
+    loop_->impl_->in_scope = true;
+  }
+}
+
 EventLoop::Section::~Section() {
+  if (loop_ == nullptr) {
+    return;
+  }
   loop_->impl_->EndScope();
   loop_->impl_->in_scope = false;
   loop_->strand_.unlock();

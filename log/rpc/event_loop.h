@@ -42,7 +42,11 @@ class EventLoop {
   class Section {
    public:
     explicit Section(EventLoop* loop);
+    // Only if nobody else holds it (not this thread either): see held(). Who finds it taken may leave its work for
+    // the after-work of whoever has it.
+    Section(EventLoop* loop, std::try_to_lock_t);
     ~Section();
+    bool held() const { return loop_ != nullptr; }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
 

@@ -1,6 +1,7 @@
 #include "log/env/process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/signalfd.h>
@@ -149,7 +150,8 @@ std::optional<std::string> Process::Reap() {
   siginfo_t info{};
   if (waitid(P_PIDFD, static_cast<id_t>(pidfd_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
     if (errno != ECHILD) return "waitid: " + ErrnoText(errno);
-    if (ProcessStartTicks(pid_).ok()) return std::nullopt;
+    pollfd ended{pidfd_, POLLIN, 0};
+    if (poll(&ended, 1, 0) == 0) return std::nullopt;
     return "ended (not our child, so its status is not known)";
   }
   if (info.si_pid == 0) return std::nullopt;

@@ -153,6 +153,13 @@ Status ReadAddresses(const po::variables_map& values, DaemonOptions* options) {
   for (const std::string& address : options->coordinators) {
     UNDERSTUDY_RETURN_IF_ERROR(CheckAddress("coordinators", address, false));
   }
+  for (const auto& [flag, address, advertised] :
+       {std::tuple("advertise", options->listen, options->advertise),
+        std::tuple("log-advertise", options->log_listen, options->log_advertise)}) {
+    if (advertised.empty() && (address.starts_with("0.0.0.0:") || address.starts_with("[::]:"))) {
+      return Invalid(flag, "needed with " + address + ": the address by which others reach it");
+    }
+  }
   if (options->coordinators.empty()) return Invalid("coordinators", "at least one host:port is needed");
   if (options->insecure) return Status::Ok();
   const bool coordinates = options->role == DaemonRole::kEmbedded || options->role == DaemonRole::kCoordinator;

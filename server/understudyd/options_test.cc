@@ -63,9 +63,10 @@ TEST(DaemonOptionsTest, EveryErrorNamesItsFlag) {
 }
 
 TEST(DaemonOptionsTest, OtherThanLoopbackNeedsInsecure) {
-  EXPECT_THAT(ErrorOf({"--listen", "0.0.0.0:7400"}), HasSubstr("--insecure"));
+  EXPECT_THAT(ErrorOf({"--listen", "10.0.0.1:7400"}), HasSubstr("--insecure"));
   EXPECT_THAT(ErrorOf({"--log-listen", "10.0.0.1:7401"}), HasSubstr("--insecure"));
-  EXPECT_TRUE(ParseDaemonOptions({"--listen", "0.0.0.0:7400", "--insecure"}).ok());
+  EXPECT_THAT(ErrorOf({"--listen", "0.0.0.0:7400", "--insecure"}), HasSubstr("--advertise"));
+  EXPECT_TRUE(ParseDaemonOptions({"--listen", "0.0.0.0:7400", "--advertise", "10.0.0.1:7400", "--insecure"}).ok());
   EXPECT_TRUE(ParseDaemonOptions({"--listen", "localhost:7400", "--log-listen", "[::1]:7401"}).ok());
 }
 

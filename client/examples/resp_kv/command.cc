@@ -45,6 +45,7 @@ constexpr int kShrinks = kWrite;
 constexpr CommandSpec kCommands[] = {
     {"append", 3, kGrows | kFast, 1, 1, 1, handlers::Append},
     {"asking", 1, kFast, 0, 0, 0, nullptr},
+    {"auth", -2, kFast, 0, 0, 0, nullptr},
     {"client", -2, kAdmin, 0, 0, 0, nullptr},
     {"cluster", -2, kAdmin, 0, 0, 0, nullptr},
     {"command", -1, kFast, 0, 0, 0, nullptr},

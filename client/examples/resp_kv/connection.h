@@ -60,6 +60,7 @@ class Connection {
   const std::string& address() const { return address_; }
 
   std::string name;      // CLIENT SETNAME
+  std::string service;   // AUTH: the only service this client wants to talk to; empty: any
   bool watched = false;  // the host's: it is among those that wait for progress
 
  private:

@@ -18,7 +18,8 @@ DataService::DataService(DataServiceOptions options, Executor* executor, KvState
   });
 }
 
-Execution DataService::Execute(const CommandSpec& spec, std::span<const std::string_view> args, std::string* reply) {
+Execution DataService::Execute(const CommandSpec& spec, std::span<const std::string_view> args,
+                               std::string_view wanted_service, std::string* reply) {
   Execution execution;
   if (state_ == State::kHandingOver) {
     // Reads wait as well: the new owner may be serving already when this side hears of it.
@@ -27,6 +28,12 @@ Execution DataService::Execute(const CommandSpec& spec, std::span<const std::str
   }
   if (state_ != State::kPrimary) {
     Redirect(spec, args, reply);
+    return execution;
+  }
+  if (!wanted_service.empty() && wanted_service != service_) {
+    AppendError("CLUSTERDOWN this server is the primary of service '" + service_ + "', not of '" +
+                    std::string(wanted_service) + "'",
+                reply);
     return execution;
   }
   if (!node_->MayServe()) {

@@ -43,8 +43,10 @@ class DataService : public RoleListener {
   void SetOnProgress(std::function<void()> fn) { on_progress_ = std::move(fn); }
   void SetOnStop(std::function<void()> fn) { on_stop_ = std::move(fn); }
 
-  // Executes one request whose arity fits; appends its reply, unless it is held.
-  Execution Execute(const CommandSpec& spec, std::span<const std::string_view> args, std::string* reply);
+  // Executes one request whose arity fits; appends its reply, unless it is held. `wanted_service`: the one that the
+  // client means; empty: whichever this is.
+  Execution Execute(const CommandSpec& spec, std::span<const std::string_view> args, std::string_view wanted_service,
+                    std::string* reply);
   // Deletes some expired keys. Call every 100 ms or so.
   void ExpireSome();
 

@@ -134,7 +134,7 @@ Answer Server::Handle(Connection* connection, const std::vector<std::string_view
   if (spec->handler == nullptr) {
     HandleOwn(connection, spec->name, args, reply, &answer);
   } else {
-    const Execution execution = data_->Execute(*spec, args, reply);
+    const Execution execution = data_->Execute(*spec, args, connection->service, reply);
     answer.held = execution.held;
     answer.write = execution.write;
     answer.wait_for = execution.wait_for;

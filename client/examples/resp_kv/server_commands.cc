@@ -63,6 +63,15 @@ void Server::HandleOwn(Connection* connection, std::string_view name, const Args
     } else {
       args.size() == 2 ? AppendBulk(args[1], reply) : AppendSimple("PONG", reply);
     }
+  } else if (name == "auth") {
+    // There are no passwords here. The user's name says which service is meant, so that a client which comes back to an
+    // old address never talks to another service that has moved there.
+    if (args.size() != 3 || args[1].size() > 256) {
+      AppendError("ERR AUTH wants a service's name as the user, and any password", reply);
+      return;
+    }
+    connection->service = args[1] == "default" ? std::string_view() : args[1];
+    AppendSimple("OK", reply);
   } else if (name == "echo") {
     AppendBulk(args[1], reply);
   } else if (name == "select") {

@@ -196,6 +196,17 @@ TEST_F(ServerTest, RedirectsWhenItIsNotThePrimary) {
   EXPECT_THAT(client.Ask("CLUSTER KEYSLOT foo"), StartsWith(":12182"));
 }
 
+TEST_F(ServerTest, AClientThatNamesItsServiceNeverTalksToAnother) {
+  BecomePrimary();
+  TestClient client(server_->port());
+  EXPECT_EQ(client.Ask("AUTH other x"), "+OK\r\n");
+  EXPECT_THAT(client.Ask("SET k 1"), StartsWith("-CLUSTERDOWN this server is the primary of service 'kv'"));
+  EXPECT_EQ(client.Ask("AUTH kv x"), "+OK\r\n");
+  EXPECT_EQ(client.Ask("SET k 1"), "+OK\r\n");
+  EXPECT_THAT(client.Ask("AUTH x"), StartsWith("-ERR"));
+  EXPECT_EQ(node_.Records(), 1u);
+}
+
 TEST_F(ServerTest, HoldsEverythingDuringAHandoverAndThenRedirectsOrGoesOn) {
   BecomePrimary();
   TestClient client(server_->port());

@@ -64,6 +64,8 @@ TEST(GapMeterTest, CountsFromTheLastSuccessToTheNext) {
   window = meter.NextWindow(Ms(270));
   EXPECT_EQ(window.longest_ns, 100 * kNsPerMs);
   EXPECT_EQ(window.longest_began, Ms(170));
+  EXPECT_EQ(meter.Peek(Ms(280)).longest_ns, 0);
+  EXPECT_EQ(meter.LongestEverNs(), 100 * kNsPerMs);
 }
 
 TEST(GapMeterTest, APauseIsNoGap) {

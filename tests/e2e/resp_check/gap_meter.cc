@@ -1,6 +1,6 @@
 #include "tests/e2e/resp_check/gap_meter.h"
 
-#include <utility>
+#include <algorithm>
 
 namespace understudy::resp_check {
 
@@ -10,6 +10,7 @@ void GapMeter::Success(Instant now) {
   if (last_.has_value() && now - *last_ > window_.longest_ns) {
     window_.longest_ns = now - *last_;
     window_.longest_began = *last_;
+    longest_ever_ns_ = std::max(longest_ever_ns_, window_.longest_ns);
   }
   // Successes of several threads may arrive a little out of order.
   if (!last_.has_value() || now > *last_) {
@@ -29,6 +30,11 @@ GapMeter::Window GapMeter::NextWindow(Instant now) {
   const std::lock_guard guard(mutex_);
   window_ = {};
   return window;
+}
+
+int64_t GapMeter::LongestEverNs() const {
+  const std::lock_guard guard(mutex_);
+  return longest_ever_ns_;
 }
 
 void GapMeter::Pause() {

@@ -23,6 +23,7 @@ class GapMeter {
   Window NextWindow(Instant now);
   // Looks without beginning a new window.
   Window Peek(Instant now) const;
+  int64_t LongestEverNs() const;
   // No load is offered from here to the next success: that is no gap.
   void Pause();
 
@@ -30,6 +31,7 @@ class GapMeter {
   mutable std::mutex mutex_;
   std::optional<Instant> last_;
   Window window_;
+  int64_t longest_ever_ns_ = 0;
 };
 
 }  // namespace understudy::resp_check

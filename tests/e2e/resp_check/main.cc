@@ -64,7 +64,6 @@ class Checker {
     for (const auto& load : loads_) {
       load->Stop();
       const CheckResult result = load->Check(10'000);
-      const GapMeter::Window window = load->gaps().Peek(clock_->Now());
       const Json one = {{"acked", load->acknowledged()},
                         {"maybe", load->unknown()},
                         {"refused", load->refused()},
@@ -72,7 +71,7 @@ class Checker {
                         {"lost", result.lost},
                         {"wrong", result.wrong},
                         {"unread", result.unread},
-                        {"longest_gap_ms", Ms(window.longest_ns)},
+                        {"longest_gap_ms", Ms(load->gaps().LongestEverNs())},
                         {"complaints", result.complaints}};
       for (const char* field : {"acked", "maybe", "refused", "keys", "lost", "wrong", "unread"}) {
         report[field] = report[field].get<uint64_t>() + one[field].get<uint64_t>();

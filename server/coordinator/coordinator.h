@@ -1,6 +1,6 @@
-// The coordinator: hears the agents, asks the predictors, decides (core/), commands, and answers operators. This class is
-// the shell: it owns the agents' long polls, reads and writes the metadata, runs the predictors off the loop and asks log
-// servers for the age of writers. All decisions are core/'s.
+// The coordinator: hears the agents, asks the predictors, decides (core/), commands, and answers operators. This class
+// is the shell: it owns the agents' long polls, reads and writes the metadata, runs the predictors off the loop and
+// asks log servers for the age of writers. All decisions are core/'s.
 #pragma once
 
 #include <cstdint>

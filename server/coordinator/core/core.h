@@ -52,6 +52,7 @@ class Core {
   const std::map<std::string, NodeState>& nodes() const { return nodes_; }
   const std::map<std::string, ServiceState>& services() const { return services_; }
   const std::map<std::string, DiskState>& disks() const { return disks_; }
+  const std::map<uint64_t, LogState>& logs() const { return logs_; }
   const std::deque<MoveRecord>& moves() const { return moves_; }
   const CoreOptions& options() const { return options_; }
   bool loaded() const { return loaded_; }

@@ -28,6 +28,7 @@ void Core::On(const NodeReported& in) {
     node.started_at = now_;
     node.app_seen = report.has_app;
   } else {
+    if (report.incarnation != before.incarnation) node.sent.clear();  // what the old agent was told may be lost
     OnProcess(node, before);
   }
   if (report.has_app) {
@@ -170,11 +171,12 @@ void Core::On(const MetadataChanged& in) {
     case MetadataKind::kDisk:
       if (in.value.empty()) {
         disks_.erase(in.name);
-      } else {
-        disks_[in.name] = {in.value};
+      } else if (in.version > disks_[in.name].version) {
+        disks_[in.name] = {in.value, in.version};
       }
       break;
     case MetadataKind::kLeader: {
+      if (in.version <= leader_version_) break;
       const auto leader = nlohmann::json::parse(in.value, nullptr, false);
       if (leader.is_object()) paused_ = leader.value("paused", false);
       leader_version_ = in.version;

@@ -144,6 +144,7 @@ struct MoveRecord {
 
 struct DiskState {
   std::string value;  // JSON as the log server wrote it
+  uint64_t version = 0;
 };
 
 struct LogState {

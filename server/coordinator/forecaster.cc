@@ -1,0 +1,125 @@
+#include "server/coordinator/forecaster.h"
+
+#include <utility>
+
+namespace understudy::coordinator {
+
+Forecaster::Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host,
+                       std::function<void(const ForecastsArrived&)> forecasts, std::function<void(const Event&)> alert)
+    : loop_(loop), host_(std::move(host)), forecasts_(std::move(forecasts)), alert_(std::move(alert)) {}
+
+void Forecaster::Start() {
+  if (host_ == nullptr) return;
+  host_->SetOnAlert([weak = weak_from_this(), loop = loop_](PredictorAlert alert) {
+    loop->Post([weak, alert = std::move(alert)] {
+      auto self = weak.lock();
+      if (self == nullptr || self->stopped_) return;
+      Event event;
+      event.kind = alert.resolved ? "predictor_recovered" : "predictor_alert";
+      event.service = alert.primary;
+      event.text = alert.plugin + ": " + alert.text;
+      event.details.emplace_back("predictor", alert.plugin);
+      self->alert_(event);
+    });
+  });
+}
+
+void Forecaster::Stop() {
+  stopped_ = true;
+  host_.reset();  // its callbacks only post
+}
+
+void Forecaster::Follow(const Core& core) {
+  if (host_ == nullptr || !core.loaded()) return;
+  for (auto it = configured_.begin(); it != configured_.end();) {
+    if (core.services().count(it->first) > 0) {
+      ++it;
+      continue;
+    }
+    host_->Configure(it->first, {});
+    it = configured_.erase(it);
+  }
+  for (const auto& [name, service] : core.services()) {
+    uint64_t& version = configured_[name];
+    if (version == service.spec_version) continue;
+    version = service.spec_version;
+    host_->Configure(name, service.spec.removed ? std::vector<PredictorSpec>() : service.spec.predictors);
+  }
+}
+
+void Forecaster::Observe(const Core& core, const AgentReport& report) {
+  if (host_ == nullptr || report.samples.empty()) return;
+  for (const auto& [name, service] : core.services()) {
+    if (service.owner != report.node || service.spec.predictors.empty()) continue;
+    host_->Observe(name, report.samples, loop_->clock()->Now());
+    wanted_ = true;
+  }
+  if (wanted_) Predict();
+}
+
+void Forecaster::Predict() {
+  if (asking_ || !wanted_) return;
+  const Instant now = loop_->clock()->Now();
+  const Instant due = asked_at_ + kPredictIntervalMs * kNsPerMs;
+  asking_ = true;
+  if (now < due && asked_at_ != Instant()) {
+    loop_->At(due, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self == nullptr || self->stopped_) return;
+      self->asking_ = false;
+      self->Predict();
+    });
+    return;
+  }
+  asked_at_ = now;
+  wanted_ = false;
+  host_->Predict(now, {kHorizonMs}, [weak = weak_from_this(), loop = loop_](PredictorHost::Forecasts forecasts) {
+    loop->Post([weak, forecasts = std::move(forecasts)] {
+      auto self = weak.lock();
+      if (self == nullptr || self->stopped_) return;
+      self->asking_ = false;
+      for (const auto& [service, list] : forecasts) self->forecasts_({service, list});
+      self->Predict();
+    });
+  });
+}
+
+void Forecaster::Reset(const PredictorReset& reset) {
+  if (host_ != nullptr) host_->Reset(reset.service, reset.why);
+}
+
+void Forecaster::Feedback(const PredictorFeedback& feedback) {
+  if (host_ != nullptr) {
+    host_->Feedback(feedback.service, feedback.outcome, feedback.lead_s, loop_->clock()->Now());
+  }
+}
+
+void Forecaster::Check(const std::vector<PredictorSpec>& specs, std::function<void(Status)> done) {
+  if (host_ == nullptr || specs.empty()) {
+    done(Status::Ok());
+    return;
+  }
+  CheckNext(std::make_shared<std::vector<PredictorSpec>>(specs), 0, std::move(done));
+}
+
+void Forecaster::CheckNext(std::shared_ptr<std::vector<PredictorSpec>> specs, size_t index,
+                           std::function<void(Status)> done) {
+  if (index == specs->size()) {
+    done(Status::Ok());
+    return;
+  }
+  host_->Check((*specs)[index], [weak = weak_from_this(), loop = loop_, specs, index, done](Status status) {
+    loop->Post([weak, specs, index, done, status = std::move(status)] {
+      auto self = weak.lock();
+      if (self == nullptr || self->stopped_) {
+        done(Status(StatusCode::kUnavailable, "the coordinator is stopping"));
+      } else if (!status.ok()) {
+        done(status.WithContext("service: field 'predictors[" + std::to_string(index) + "]'"));
+      } else {
+        self->CheckNext(specs, index + 1, done);
+      }
+    });
+  });
+}
+
+}  // namespace understudy::coordinator

@@ -1,0 +1,52 @@
+// Between the core and the predictors: samples of the node that runs a primary go in, forecasts come out, off the loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "log/rpc/event_loop.h"
+#include "predictors/host/predictor_host.h"
+#include "server/coordinator/core/core.h"
+
+namespace understudy::coordinator {
+
+// Strand held for every call and callback. Nothing is called back after Stop.
+class Forecaster : public std::enable_shared_from_this<Forecaster> {
+ public:
+  static constexpr int64_t kPredictIntervalMs = 200;  // at most so often, however often samples come
+  static constexpr int64_t kHorizonMs = 60'000;
+
+  // `host` may be null: then there are no forecasts.
+  Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host,
+             std::function<void(const ForecastsArrived&)> forecasts, std::function<void(const Event&)> alert);
+
+  void Start();
+  void Stop();
+  // After every step of the core: services may have come, gone or changed their predictors.
+  void Follow(const Core& core);
+  void Observe(const Core& core, const AgentReport& report);
+  void Reset(const PredictorReset& reset);
+  void Feedback(const PredictorFeedback& feedback);
+  // Are these predictors there, and do they take their configuration? Names the entry that is wrong.
+  void Check(const std::vector<PredictorSpec>& specs, std::function<void(Status)> done);
+
+ private:
+  void Predict();
+  void CheckNext(std::shared_ptr<std::vector<PredictorSpec>> specs, size_t index, std::function<void(Status)> done);
+
+  EventLoop* const loop_;
+  std::unique_ptr<PredictorHost> host_;
+  const std::function<void(const ForecastsArrived&)> forecasts_;
+  const std::function<void(const Event&)> alert_;
+  std::map<std::string, uint64_t> configured_;  // service -> version of its spec
+  bool asking_ = false;
+  bool wanted_ = false;  // samples came since the last question
+  Instant asked_at_;
+  bool stopped_ = false;
+};
+
+}  // namespace understudy::coordinator

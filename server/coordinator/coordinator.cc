@@ -139,7 +139,8 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
   void GetStatus(Reply<DocumentResponse> reply) override {
     if (!ready()) return reply({StatusCode::kUnavailable, "the coordinator is still reading the metadata", ""});
     Clock* clock = loop_->clock();
-    reply({StatusCode::kOk, "", StatusDocument(core_, clock->Now(), clock->WallUnixMs(), options_.unsafe)});
+    reply({StatusCode::kOk, "",
+           StatusDocument(core_, clock->Now(), clock->WallUnixMs(), options_.unsafe, forecaster_->alerts())});
   }
 
   void Events(uint64_t after, uint32_t limit, uint32_t wait_ms, Reply<DocumentResponse> reply) override {

@@ -11,9 +11,15 @@ Forecaster::Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host,
 void Forecaster::Start() {
   if (host_ == nullptr) return;
   host_->SetOnAlert([weak = weak_from_this(), loop = loop_](PredictorAlert alert) {
-    loop->Post([weak, alert = std::move(alert)] {
+    loop->Post([weak, loop, alert = std::move(alert)] {
       auto self = weak.lock();
       if (self == nullptr || self->stopped_) return;
+      const auto key = std::make_pair(alert.plugin, alert.primary);
+      if (alert.resolved) {
+        self->alerts_.erase(key);
+      } else if (self->alerts_.size() < kAlertsMax || self->alerts_.count(key) > 0) {
+        self->alerts_[key] = {loop->clock()->WallUnixMs(), alert.plugin, alert.primary, alert.text};
+      }
       Event event;
       event.kind = alert.resolved ? "predictor_recovered" : "predictor_alert";
       event.service = alert.primary;
@@ -27,6 +33,12 @@ void Forecaster::Start() {
 void Forecaster::Stop() {
   stopped_ = true;
   host_.reset();  // its callbacks only post
+}
+
+std::vector<Alert> Forecaster::alerts() const {
+  std::vector<Alert> out;
+  for (const auto& [key, alert] : alerts_) out.push_back(alert);
+  return out;
 }
 
 void Forecaster::Follow(const Core& core) {

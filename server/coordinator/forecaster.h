@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "log/rpc/event_loop.h"
 #include "predictors/host/predictor_host.h"
 #include "server/coordinator/core/core.h"
+#include "server/coordinator/status_document.h"
 
 namespace understudy::coordinator {
 
@@ -19,6 +21,7 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
  public:
   static constexpr int64_t kPredictIntervalMs = 200;  // at most so often, however often samples come
   static constexpr int64_t kHorizonMs = 60'000;
+  static constexpr size_t kAlertsMax = 256;
 
   // `host` may be null: then there are no forecasts.
   Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host,
@@ -26,6 +29,8 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
 
   void Start();
   void Stop();
+  // Not yet over, at most kAlertsMax.
+  std::vector<Alert> alerts() const;
   // After every step of the core: services may have come, gone or changed their predictors.
   void Follow(const Core& core);
   void Observe(const Core& core, const AgentReport& report);
@@ -42,7 +47,8 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
   std::unique_ptr<PredictorHost> host_;
   const std::function<void(const ForecastsArrived&)> forecasts_;
   const std::function<void(const Event&)> alert_;
-  std::map<std::string, uint64_t> configured_;  // service -> version of its spec
+  std::map<std::pair<std::string, std::string>, Alert> alerts_;  // by plugin and service
+  std::map<std::string, uint64_t> configured_;                   // service -> version of its spec
   bool asking_ = false;
   bool wanted_ = false;  // samples came since the last question
   Instant asked_at_;

@@ -1,5 +1,6 @@
 #include "server/coordinator/status_document.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -45,13 +46,13 @@ std::string_view ProcessText(ProcessState process) {
 std::string_view RiskText(RiskLevel level) {
   switch (level) {
     case RiskLevel::kNone:
-      return "none";
+      return "NONE";
     case RiskLevel::kAssign:
-      return "elevated";
+      return "ASSIGN";
     case RiskLevel::kSwitch:
-      return "high";
+      return "SWITCH";
   }
-  return "none";
+  return "NONE";
 }
 
 const NodeState* Find(const Core& core, const std::string& name) {
@@ -67,66 +68,80 @@ std::string NodeRole(const NodeState& node) {
 }
 
 json ForecastJson(const Forecast& forecast) {
-  json out = {{"status", ForecastStatusName(forecast.status)},
-              {"predictor", forecast.predictor},
+  json out = {{"predictor", forecast.predictor},
               {"version", forecast.version},
-              {"reason", forecast.reason},
-              {"horizon_s", static_cast<double>(forecast.horizon_ms) / 1000}};
-  out["probability"] = forecast.status == ForecastStatus::kOk ? json(forecast.probability) : json(nullptr);
-  out["confidence"] = forecast.status == ForecastStatus::kOk ? json(forecast.confidence) : json(nullptr);
-  out["ttf_s"] = nullptr;
-  if (forecast.status == ForecastStatus::kOk && forecast.has_ttf) {
-    out["ttf_s"] = {{"p10", forecast.ttf_p10_s}, {"p50", forecast.ttf_p50_s}, {"p90", forecast.ttf_p90_s}};
-  }
+              {"status", ForecastStatusName(forecast.status)},
+              {"horizon_ms", forecast.horizon_ms},
+              {"probability", forecast.probability},
+              {"confidence", forecast.confidence},
+              {"reason", forecast.reason}};
+  const bool known = forecast.status == ForecastStatus::kOk && forecast.has_ttf;
+  out["ttf_p10_s"] = known ? json(forecast.ttf_p10_s) : json(nullptr);
+  out["ttf_p50_s"] = known ? json(forecast.ttf_p50_s) : json(nullptr);
+  out["ttf_p90_s"] = known ? json(forecast.ttf_p90_s) : json(nullptr);
+  return out;
+}
+
+json PrimaryJson(const ServiceState& service, const NodeState* node) {
+  const bool heard = node != nullptr && node->AppIs(AppRole::kPrimary, service.spec.name);
+  const AppReport app = heard ? node->report.app : AppReport();
+  json out = {{"node", service.owner},
+              {"endpoint", service.owner_endpoint},
+              {"pid", app.pid},
+              {"may_serve", app.may_serve},
+              {"serving_since_unix_ms", app.serving_since_unix_ms}};
+  out["append_p50_us"] = app.append_p50_us >= 0 ? json(app.append_p50_us) : json(nullptr);
+  out["append_p99_us"] = app.append_p99_us >= 0 ? json(app.append_p99_us) : json(nullptr);
+  return out;
+}
+
+json SpareJson(const ServiceState& service, const NodeState* node, Lsn committed) {
+  json out = {{"node", service.plan.spare},
+              {"reason", service.plan.spare_reason},
+              {"state", "COLD"},
+              {"applied", 0},
+              {"lag", nullptr},
+              {"caught_up", false}};
+  if (node == nullptr) return out;
+  out["state"] = node->alive ? NodeRole(*node) : "MISSING";
+  const AppReport& app = node->report.app;
+  if (!node->AppUp() || app.service != service.spec.name || app.role == AppRole::kWarm) return out;
+  const Lsn head = std::max(committed, app.commit);
+  out["applied"] = app.applied.value();
+  out["lag"] = head > app.applied ? head - app.applied : 0;
+  out["caught_up"] = app.caught_up;
   return out;
 }
 
 json ServiceJson(const Core& core, const ServiceState& service) {
   const ServiceSpec& spec = service.spec;
   const NodeState* primary = Find(core, service.owner);
-  const bool serving = primary != nullptr && primary->AppIs(AppRole::kPrimary, spec.name);
+  const bool heard = primary != nullptr && primary->AppIs(AppRole::kPrimary, spec.name);
+  const Lsn committed = heard ? primary->report.app.applied : Lsn(0);
   json out = {{"name", spec.name},
-              {"state", ServiceStateName(core, service)},
-              {"why", !service.trouble.empty() ? service.trouble : service.suspicion},
               {"program", spec.program},
               {"log_id", spec.log.value()},
-              {"primary", service.owner},
-              {"endpoint", service.owner_endpoint},
+              {"state", ServiceStateName(core, service)},
+              {"trouble", !service.trouble.empty() ? service.trouble : service.suspicion},
               {"epoch", service.epoch.value()},
-              {"replicas", spec.replicas},
-              {"ack_quorum", spec.ack_quorum},
-              {"disks", service.disks},
-              {"standby", spec.standby},
-              {"spare_kind", spec.warm ? "WARM" : "COLD"},
+              {"commit", committed.value()},
+              {"last_appended", heard ? primary->report.app.last_appended.value() : 0},
               {"checkpoint_lsn", service.checkpoint_lsn.value()},
               {"checkpoints", service.checkpoints},
+              {"checkpoint_interval_ms", service.interval_ms},
+              {"replicas", spec.replicas},
+              {"disks", service.disks},
+              {"ack_quorum", service.ack_quorum},
+              {"standby", spec.standby},
+              {"spare_kind", spec.warm ? "WARM" : "COLD"},
               {"risk", RiskText(service.risk.level())},
               {"moves", service.plan.moves},
               {"coordinator", service.plan.coordinator}};
-  out["checkpoint_interval_ms"] = service.interval_ms;
-  out["committed"] = serving ? json(primary->report.app.applied.value()) : json(nullptr);
-  const bool measured = serving && primary->report.app.append_p50_us >= 0;
-  out["append_p50_us"] = measured ? json(primary->report.app.append_p50_us) : json(nullptr);
-  out["append_p99_us"] = measured ? json(primary->report.app.append_p99_us) : json(nullptr);
-  out["may_serve"] = serving && primary->report.app.may_serve;
   const Forecast& forecast = service.risk.forecast();
+  out["primary"] = service.owner.empty() ? json(nullptr) : PrimaryJson(service, primary);
+  out["spare"] =
+      service.plan.spare.empty() ? json(nullptr) : SpareJson(service, Find(core, service.plan.spare), committed);
   out["forecast"] = forecast.predictor.empty() ? json(nullptr) : ForecastJson(forecast);
-  out["spare"] = nullptr;
-  if (!service.plan.spare.empty()) {
-    json spare = {{"node", service.plan.spare}, {"reason", service.plan.spare_reason}, {"state", "COLD"}};
-    spare["lag"] = nullptr;
-    spare["caught_up"] = false;
-    if (const NodeState* node = Find(core, service.plan.spare)) {
-      spare["state"] = node->alive ? NodeRole(*node) : "MISSING";
-      const AppReport& app = node->report.app;
-      if (node->AppUp() && app.service == spec.name && app.role != AppRole::kWarm) {
-        const Lsn head = serving && primary->report.app.applied > app.commit ? primary->report.app.applied : app.commit;
-        spare["lag"] = head > app.applied ? head - app.applied : 0;
-        spare["caught_up"] = app.caught_up;
-      }
-    }
-    out["spare"] = std::move(spare);
-  }
   out["move"] = nullptr;
   if (const Move& move = service.plan.move; move.kind != MoveKind::kNone) {
     out["move"] = {{"kind", MoveKindName(move.kind)},
@@ -139,28 +154,21 @@ json ServiceJson(const Core& core, const ServiceState& service) {
   return out;
 }
 
-json NodeJson(const Core& core, const NodeState& node, Instant now) {
+json NodeJson(const NodeState& node, Instant now) {
   const AgentReport& report = node.report;
   json out = {{"name", node.name},
-              {"state", !node.heard  ? "UNKNOWN"
-                        : node.alive ? "ALIVE"
-                                     : "MISSING"},
+              {"alive", node.alive},
               {"address", report.address},
               {"labels", report.labels},
               {"process", ProcessText(report.process)},
-              {"role", NodeRole(node)},
-              {"service", report.has_app ? report.app.service : std::string()},
               {"program_of", report.process_service},
+              {"state", NodeRole(node)},
+              {"service", report.has_app ? report.app.service : std::string()},
               {"pid", report.has_app ? report.app.pid : 0},
               {"endpoint", report.has_app ? report.app.endpoint : std::string()},
               {"exit_reason", report.exit_reason},
               {"starts", report.starts}};
-  out["heard_ms_ago"] = node.heard ? json((now - node.last_heard) / kNsPerMs) : json(nullptr);
-  json owns = json::array();
-  for (const auto& [name, service] : core.services()) {
-    if (service.owner == node.name) owns.push_back(name);
-  }
-  out["primary_of"] = std::move(owns);
+  out["last_heard_ms"] = node.heard ? json((now - node.last_heard) / kNsPerMs) : json(nullptr);
   return out;
 }
 
@@ -168,15 +176,15 @@ json NodeJson(const Core& core, const NodeState& node, Instant now) {
 
 std::string ServiceStateName(const Core& core, const ServiceState& service) {
   if (service.spec.removed) return "REMOVING";
-  if (service.failed) return "FAILED";
+  if (service.failed) return "DOWN";
   if (service.plan_foreign) return "FOREIGN";
   const Move& move = service.plan.move;
-  bool gave_up = false;
-  for (const auto& [name, node] : core.nodes()) {
-    auto it = node.tries.find(service.spec.program);
-    gave_up |= it != node.tries.end() && it->second.gave_up;
+  if (move.kind != MoveKind::kNone && move.to.empty()) {
+    for (const auto& [name, node] : core.nodes()) {
+      auto it = node.tries.find(service.spec.program);
+      if (it != node.tries.end() && it->second.gave_up) return "DOWN";
+    }
   }
-  if (move.kind != MoveKind::kNone && move.to.empty()) return gave_up ? "FAILED" : "WAITING";
   switch (move.kind) {
     case MoveKind::kFirst:
       return "STARTING";
@@ -191,14 +199,15 @@ std::string ServiceStateName(const Core& core, const ServiceState& service) {
   if (primary != nullptr && primary->AppIs(AppRole::kPrimary, service.spec.name) && service.suspicion.empty()) {
     return "SERVING";
   }
-  return "SUSPECT";
+  return service.owner.empty() ? "STARTING" : "SUSPECT";
 }
 
-std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe) {
+std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe,
+                           const std::vector<Alert>& alerts) {
   json services = json::array();
   for (const auto& [name, service] : core.services()) services.push_back(ServiceJson(core, service));
   json nodes = json::array();
-  for (const auto& [name, node] : core.nodes()) nodes.push_back(NodeJson(core, node, now));
+  for (const auto& [name, node] : core.nodes()) nodes.push_back(NodeJson(node, now));
   json disks = json::array();
   json red = unsafe;
   for (const auto& [name, disk] : core.disks()) {
@@ -226,16 +235,22 @@ std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const
     entry["lead_s"] = move.lead_s < 0 ? json(nullptr) : json(move.lead_s);
     moves.push_back(std::move(entry));
   }
+  json open_alerts = json::array();
+  for (const Alert& alert : alerts) {
+    open_alerts.push_back(
+        {{"unix_ms", alert.unix_ms}, {"plugin", alert.plugin}, {"service", alert.service}, {"text", alert.text}});
+  }
   const json out = {{"cluster", core.options().cluster},
                     {"coordinator", core.options().name},
                     {"unix_ms", unix_ms},
                     {"paused", core.paused()},
-                    {"brake", core.braked()},
+                    {"braked", core.braked()},
                     {"unsafe", std::move(red)},
                     {"services", std::move(services)},
                     {"nodes", std::move(nodes)},
                     {"disks", std::move(disks)},
-                    {"moves", std::move(moves)}};
+                    {"moves", std::move(moves)},
+                    {"alerts", std::move(open_alerts)}};
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

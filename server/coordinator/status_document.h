@@ -9,9 +9,19 @@
 
 namespace understudy::coordinator {
 
-std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe);
+// Of a predictor, not yet over.
+struct Alert {
+  int64_t unix_ms = 0;
+  std::string plugin;
+  std::string service;
+  std::string text;
+};
 
-// "SERVING", "MOVING", "RECOVERING", "STARTING", "WAITING", "SUSPECT", "FAILED", "REMOVING" or "FOREIGN".
+// `unsafe`: flags of this process that endanger data; those of log servers are found with their disks.
+std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe,
+                           const std::vector<Alert>& alerts);
+
+// "SERVING", "STARTING", "MOVING", "RECOVERING", "SUSPECT", "DOWN", "REMOVING" or "FOREIGN".
 std::string ServiceStateName(const Core& core, const ServiceState& service);
 
 }  // namespace understudy::coordinator

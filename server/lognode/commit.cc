@@ -10,12 +10,12 @@ void LogNodeImpl::CommitPending() {
   if (!store_->HasPending()) return;
   std::unique_ptr<CommitGroup> group;
   {
-    const std::lock_guard lock(loop_->strand());
+    const EventLoop::Section section(loop_);
     if (!closed_) group = store_->TakeGroup();
   }
   while (group != nullptr) {
     store_->WriteAndSync(group.get());
-    const std::lock_guard lock(loop_->strand());
+    const EventLoop::Section section(loop_);
     Finished(store_->FinishGroup(std::move(group)));
     group = closed_ ? nullptr : store_->TakeGroup();
   }

@@ -77,7 +77,7 @@ LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, LogNodeOption
 }
 
 LogNodeImpl::~LogNodeImpl() {
-  const std::lock_guard lock(loop_->strand());
+  const EventLoop::Section section(loop_);
   Close();
 }
 
@@ -136,7 +136,7 @@ void LogNodeImpl::RaiseBootCount() {
 bool LogNodeImpl::OnPool(uint64_t affinity, std::function<void()> job, std::function<void()> then) {
   return pool_.Post(affinity, [this, job = std::move(job), then = std::move(then)] {
     job();
-    const std::lock_guard lock(loop_->strand());
+    const EventLoop::Section section(loop_);
     if (!closed_) then();
   });
 }

@@ -1,8 +1,6 @@
 // An event loop and the threads that drive it.
 #pragma once
 
-#include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -28,7 +26,7 @@ class LoopThreads {
   EventLoop* loop() { return &loop_; }
   template <class Fn>
   auto WithStrand(const Fn& fn) {
-    const std::lock_guard lock(loop_.strand());
+    const EventLoop::Section section(&loop_);
     return fn();
   }
 

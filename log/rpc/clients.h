@@ -1,8 +1,10 @@
 // The client side of every service: pipelined, completion-based, one connection each, opened at the first call and
-// again (with growing pauses) after it broke. All calls need the loop's strand; callbacks come with it held, exactly
-// once. Errors of transport: kUnavailable (never sent), kOutcomeUnknown (sent, the answer is lost),
-// kDeadlineExceeded (sent, not answered in time), kForeignCluster, kUnsupported. Errors of the service travel in the
-// response's own `code`.
+// again (with growing pauses, 5 to 500 ms, in which calls wait) after it broke. All calls need the loop's strand;
+// callbacks come with it held, exactly once, and never from within the call that takes them. Destroying a client fails
+// what is outstanding with kCancelled, within the destructor. Errors of transport: kUnavailable (never sent),
+// kOutcomeUnknown (sent, the answer is lost), kDeadlineExceeded (sent or queued on a live connection, not answered in
+// time), kForeignCluster, kUnsupported (version or method), kResourceExhausted (output_bytes_max), kInvalidArgument
+// (longer than a frame). Errors of the service travel in the response's own `code`.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +39,8 @@ class RpcClient {
   virtual ~RpcClient() = default;
   virtual const std::string& address() const = 0;
   virtual bool connected() const = 0;
-  // Called (strand held) each time the connection breaks, after the callbacks of the calls it took with it.
+  // Called (strand held) each time the connection breaks or cannot be opened, after the callbacks of the calls it took
+  // with it. Not after Close.
   virtual void SetOnBroken(std::function<void()> fn) = 0;
   virtual void Close() = 0;  // fails what is outstanding with kCancelled
 };

@@ -1,12 +1,15 @@
-// A log service for the tests of log/rpc and of who uses it: answers at once where the test says how, and holds
-// every other append until the test answers it.
+// Services for the tests of log/rpc.
 #pragma once
 
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "log/rpc/clients.h"
 #include "log/rpc/services.h"
@@ -23,6 +26,7 @@ inline RpcClientOptions Options(const std::string& cluster) {
   return options;
 }
 
+// Answers at once where the test says how, and holds every other append until the test answers it.
 class HoldingLogService : public LogServiceHandler {
  public:
   struct Held {
@@ -84,6 +88,110 @@ class HoldingLogService : public LogServiceHandler {
     ++calls;
     reply(how ? how(request) : Response());
   }
+};
+
+// Answers with what it was asked, so that nothing can get lost on the way unseen.
+class EchoingControl : public AgentServiceHandler, public CoordinatorServiceHandler {
+ public:
+  static NextCommandResponse Answer(const std::string& what) {
+    NextCommandResponse response;
+    response.detail = what;
+    response.command.arguments = {"x", what};
+    return response;
+  }
+  static DocumentResponse Document(const std::string& what) { return {StatusCode::kNotFound, "detail", what}; }
+
+  void AppNextCommand(uint64_t connection, AppReport report, uint32_t wait_ms,
+                      Reply<NextCommandResponse> reply) override {
+    app = std::move(report);
+    connections.insert(connection);
+    reply(Answer("app_next " + std::to_string(wait_ms)));
+  }
+  void AppReported(uint64_t connection, AppReport report, Reply<NextCommandResponse> reply) override {
+    app = std::move(report);
+    connections.insert(connection);
+    reply(Answer("app_reported"));
+  }
+  void OnDisconnect(uint64_t connection) override { connections.erase(connection); }
+  void AgentNextCommand(AgentReport report, uint32_t wait_ms, Reply<NextCommandResponse> reply) override {
+    agent = std::move(report);
+    reply(Answer("agent_next " + std::to_string(wait_ms)));
+  }
+  void AgentReported(AgentReport report, Reply<NextCommandResponse> reply) override {
+    agent = std::move(report);
+    reply(Answer("agent_reported"));
+  }
+  void ServiceApply(std::string document, Reply<DocumentResponse> reply) override {
+    reply(Document("apply " + document));
+  }
+  void ServiceRemove(std::string service, Reply<DocumentResponse> reply) override {
+    reply(Document("remove " + service));
+  }
+  void GetStatus(Reply<DocumentResponse> reply) override { reply(Document("status")); }
+  void Events(uint64_t after, uint32_t limit, uint32_t wait_ms, Reply<DocumentResponse> reply) override {
+    reply(Document("events " + std::to_string(after) + " " + std::to_string(limit) + " " + std::to_string(wait_ms)));
+  }
+  void Switchover(std::string service, std::string to_node, Reply<DocumentResponse> reply) override {
+    reply(Document("switchover " + service + " " + to_node));
+  }
+  void SetPaused(bool paused, Reply<DocumentResponse> reply) override {
+    reply(Document(paused ? "paused" : "not paused"));
+  }
+
+  AppReport app;
+  AgentReport agent;
+  std::set<uint64_t> connections;
+};
+
+class MapStore : public MetadataStore {
+ public:
+  void Get(const std::string& key, GetCallback done) override {
+    const auto found = entries.find(key);
+    done(found == entries.end() ? std::optional<MetadataEntry>() : std::optional(found->second));
+  }
+  void List(const std::string& prefix, size_t limit, ListCallback done) override {
+    std::vector<MetadataEntry> result;
+    for (auto it = entries.lower_bound(prefix); it != entries.end() && it->first.starts_with(prefix); ++it) {
+      if (result.size() < limit) {
+        result.push_back(it->second);
+      }
+    }
+    done(std::move(result));
+  }
+  void CompareAndSwap(const std::string& key, uint64_t expected, std::string value, CasCallback done) override {
+    if (hold) {
+      held.push_back(std::move(done));
+      return;
+    }
+    if (entries[key].version != expected) {
+      done(Status(StatusCode::kConflict, "other version"));
+      return;
+    }
+    entries[key] = {key, std::move(value), ++version};
+    done(version);
+  }
+  void CompareAndDelete(const std::string& key, uint64_t expected, CasCallback done) override {
+    const bool same = entries.contains(key) && entries[key].version == expected;
+    if (same) {
+      entries.erase(key);
+      done(++version);
+    } else {
+      done(Status(StatusCode::kConflict, "other version"));
+    }
+  }
+  uint64_t Watch(const std::string&, WatchCallback) override { return 0; }
+  void Unwatch(uint64_t) override {}
+
+  std::map<std::string, MetadataEntry> entries;
+  uint64_t version = 0;
+  bool hold = false;
+  std::vector<CasCallback> held;
+};
+
+class Mirrors : public MirrorServiceHandler {
+ public:
+  void Mirror(MirrorPush push) override { pushes.push_back(std::move(push)); }
+  std::vector<MirrorPush> pushes;
 };
 
 }  // namespace understudy::rpc_test

@@ -1,0 +1,454 @@
+"""The demonstration itself; deploy/demo.sh prepares everything and calls it. Standard library only."""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+MIB = 1 << 20
+NODES = ["n1", "n2", "n3", "n4"]
+SERVICES = ["kv1", "kv2", "kv3"]
+LEAK_BYTES_PER_S = 16 * MIB
+RSS_BOUND = "256 MiB"      # sure of the failure once above this for FOR_S
+RSS_FAILS_AT = "768 MiB"   # where the process would die
+FOR_S = 2
+
+
+class Failed(Exception):
+    """Something the demonstration cannot go on after; the text is for people."""
+
+
+def service_file(name, program):
+    return {
+        "name": name, "program": str(program), "spare": "WARM",
+        "predictors": [{"plugin": "threshold", "config": {
+            "trend_s": 12,
+            "bounds": [{"metric": "proc.rss_bytes", "above": RSS_BOUND, "for_s": FOR_S, "fails_at": RSS_FAILS_AT,
+                        "probability": 0.95, "anticipate": True}]}}],
+        "policy": {"assign_at": 0.5, "switch_at": 0.7, "release_at": 0.2, "persist_ms": 1000, "dwell_ms": 5000,
+                   "cooldown_ms": 10000},
+        "checkpoint_interval_ms": 5000,
+    }
+
+
+def free_ports(count):
+    """Ports nobody listens on, below the range from which the kernel takes those of outgoing connections."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
+    return ports
+
+
+class Terminal:
+    """Timeline lines that stay, and below them, on a terminal, one line that is redrawn."""
+
+    def __init__(self):
+        self.live = sys.stdout.isatty()
+        self.colour = self.live and "NO_COLOR" not in os.environ
+        self.began = time.monotonic()
+        self.lock = threading.Lock()
+        self.status = ""
+
+    def paint(self, text, code):
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    def line(self, text, code=None):
+        with self.lock:
+            stamp = f"{time.monotonic() - self.began:6.1f}s  "
+            if self.live:
+                sys.stdout.write("\r\x1b[K")
+            print(stamp + (self.paint(text, code) if code else text))
+            if self.live and self.status:
+                sys.stdout.write(self.status)
+            sys.stdout.flush()
+
+    def heading(self, text):
+        self.line("== " + text, "1;36")
+
+    def redraw(self, text):
+        if not self.live:
+            return
+        with self.lock:
+            self.status = text[:shutil.get_terminal_size().columns - 1]
+            sys.stdout.write("\r\x1b[K" + self.status)
+            sys.stdout.flush()
+
+    def end_redraw(self):
+        with self.lock:
+            if self.live and self.status:
+                sys.stdout.write("\r\x1b[K")
+            self.status = ""
+
+
+class Cluster:
+    """understudyd with four nodes, and the operator's command on it."""
+
+    def __init__(self, build, data):
+        self.build, self.data = build, data
+        coordinator, log, *apps = free_ports(2 + len(NODES))
+        self.coordinator = f"127.0.0.1:{coordinator}"
+        self.endpoints = [f"127.0.0.1:{port}" for port in apps]
+        self.output = open(data / "understudyd.log", "wb")
+        self.daemon = subprocess.Popen(
+            [build / "bin/understudyd", "--data-dir", data / "cluster", "--listen", self.coordinator,
+             "--log-listen", f"127.0.0.1:{log}", "--stop-applications",
+             "--plugin-folder", build / "lib/understudy/predictors",
+             "--nodes", ",".join(f"{node}:{port}" for node, port in zip(NODES, apps)),
+             "--sample-interval-ms", "500"],
+            stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def command(self, *words, check=True):
+        done = subprocess.run([self.build / "bin/understudy", *words, "--coordinator", self.coordinator],
+                              capture_output=True, text=True, timeout=60, check=False)
+        if check and done.returncode != 0:
+            raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
+        return done
+
+    def status(self):
+        """The status document, or None while the coordinator does not answer."""
+        if self.daemon.poll() is not None:
+            raise Failed(f"understudyd ended by itself (status {self.daemon.returncode}), see {self.data}/understudyd.log")
+        done = self.command("status", "--json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def stop(self):
+        if self.daemon.poll() is None:
+            self.daemon.terminate()
+            try:
+                self.daemon.wait(15)
+            except subprocess.TimeoutExpired:
+                self.daemon.kill()
+                self.daemon.wait()
+        self.output.close()
+        # Applications outlive their agent by design; none may outlive the demonstration.
+        mark = str(self.data).encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
+class Load:
+    """resp_check, driven by lines."""
+
+    def __init__(self, build, data, endpoints):
+        services = [word for name in SERVICES for word in ("--service", name + "=" + ",".join(endpoints))]
+        self.errors = open(data / "resp_check.log", "wb")
+        self.process = subprocess.Popen([build / "bin/resp_check", *services], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.errors, text=True, start_new_session=True)
+        self.lock = threading.Lock()
+
+    def ask(self, line):
+        with self.lock:
+            try:
+                self.process.stdin.write(line + "\n")
+                self.process.stdin.flush()
+                answer = self.process.stdout.readline()
+            except OSError as error:
+                raise Failed(f"the load client is gone: {error}") from error
+        if not answer:
+            raise Failed("the load client ended by itself")
+        return json.loads(answer)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.errors.close()
+
+
+class Timeline(threading.Thread):
+    """Prints events as the coordinator records them, and changes that only the status shows."""
+
+    QUIET = {"node_joined", "target_chosen"}
+    COLOURS = {"risk_raised": "33", "switch_started": "35", "move_done": "1;32", "primary_failed": "1;31"}
+
+    def __init__(self, terminal, cluster, load):
+        super().__init__(daemon=True)
+        self.terminal, self.cluster, self.load = terminal, cluster, load
+        self.stopping = threading.Event()
+        self.after = 0
+        self.seen = {}
+
+    def run(self):
+        while not self.stopping.wait(0.3):
+            try:
+                self.events()
+                self.states()
+            except (Failed, subprocess.TimeoutExpired, json.JSONDecodeError, KeyError, OSError):
+                continue  # the main thread notices what matters
+
+    def events(self):
+        done = self.cluster.command("events", "--after", str(self.after), "--json", check=False)
+        if done.returncode != 0:
+            return
+        for event in json.loads(done.stdout)["events"]:
+            self.after = max(self.after, event["seq"])
+            if event["kind"] in self.QUIET:
+                continue
+            where = " ".join(word for word in (event.get("service"), event.get("node")) if word)
+            self.terminal.line(f"{event['kind']:<16} {where:<8} {event.get('text', '')}", self.COLOURS.get(event["kind"]))
+
+    def states(self):
+        status = self.cluster.status()
+        if status is None:
+            return
+        for node in status["nodes"]:
+            state = (node["state"], node["service"])
+            if self.seen.get(node["name"]) not in (None, state):
+                of = f" of {node['service']}" if node["service"] else ""
+                self.terminal.line(f"{'state':<16} {node['name']:<8} {node['state']}{of}", "2")
+            self.seen[node["name"]] = state
+        load = self.load.ask("status")["services"]
+        parts = []
+        for service in status["services"]:
+            primary, spare = service.get("primary") or {}, service.get("spare")
+            text = f"{service['name']}@{primary.get('node', '?')}"
+            if spare:
+                text += f" <- {spare['node']} {spare['state'].lower()} lag {spare['lag']}"
+            forecast = service.get("forecast") or {}
+            if forecast.get("status") == "OK" and forecast.get("probability", 0) > 0.05:
+                text += f" risk {forecast['probability']:.2f}"
+            one = load[service["name"]]
+            parts.append(text + f" {one['acked']} acked")
+        self.terminal.redraw("  |  ".join(parts))
+
+
+class Demo:
+    def __init__(self, options):
+        self.options = options
+        self.terminal = Terminal()
+        self.data = None
+        self.cluster = self.load = self.timeline = None
+        self.moves = []
+        self.problems = []
+
+    def wait(self, what, seconds, probe):
+        """The first true result of `probe`, called with the status."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status = self.cluster.status()
+            result = status and probe(status)
+            if result:
+                return result
+            time.sleep(0.1)
+        raise Failed(f"within {seconds} s this did not happen: {what}")
+
+    @staticmethod
+    def service(status, name):
+        return next((one for one in status["services"] if one["name"] == name), None)
+
+    @staticmethod
+    def node(status, name):
+        return next((one for one in status["nodes"] if one["name"] == name), {})
+
+    def serving(self, status, name):
+        service = self.service(status, name)
+        return service if service and service["state"] == "SERVING" and service["primary"] else None
+
+    def start(self):
+        build = Path(self.options.build_dir).resolve()
+        for program in ("understudyd", "understudy", "resp_kv", "resp_check"):
+            if not (build / "bin" / program).exists():
+                raise Failed(f"{build}/bin/{program} is missing: build first, or leave --no-build out")
+        if self.options.data_dir:
+            self.data = Path(self.options.data_dir).resolve()
+            self.data.mkdir(parents=True, exist_ok=True)
+        else:
+            self.data = Path(tempfile.mkdtemp(prefix="demo-", dir=build))
+        self.terminal.heading("Three services, four nodes: one is the spare")
+        self.cluster = Cluster(build, self.data)
+        self.wait("the coordinator answers and knows all nodes", 30, lambda status: len(status["nodes"]) == len(NODES))
+        for name in SERVICES:
+            path = self.data / f"{name}.json"
+            path.write_text(json.dumps(service_file(name, build / "bin/resp_kv"), indent=1), encoding="utf-8")
+            self.cluster.command("service", "apply", str(path))
+        status = self.wait("all three services are served", 60,
+                           lambda status: all(self.serving(status, name) for name in SERVICES) and status)
+        self.first = {name: self.service(status, name)["primary"] for name in SERVICES}
+        for name, primary in self.first.items():
+            self.terminal.line(f"{name} is served by {primary['node']} at {primary['endpoint']}, pid {primary['pid']}")
+        self.load = Load(build, self.data, self.cluster.endpoints)
+        self.timeline = Timeline(self.terminal, self.cluster, self.load)
+        self.timeline.start()
+        deadline = time.monotonic() + 20
+        while not all(one["acked"] > 100 for one in self.load.ask("status")["services"].values()):
+            if time.monotonic() > deadline:
+                raise Failed("the load client cannot write to all services")
+            time.sleep(0.1)
+        self.terminal.heading("Load on all of them: 4 connections each, 1000 writes a second, every one remembered")
+        time.sleep(5)
+
+    def redis(self, endpoint, *words):
+        host, port = endpoint.rsplit(":", 1)
+        done = subprocess.run(["redis-cli", "-h", host, "-p", port, *words], capture_output=True, text=True, timeout=30,
+                              check=False)
+        if done.returncode != 0 or done.stdout.strip() != "OK":
+            raise Failed(f"redis-cli {' '.join(words)}: {(done.stdout + done.stderr).strip()}")
+
+    def move(self, name, kind, cause, seconds):
+        """Has `cause` act on the service's primary, waits for the move and for the old node's return to the pool."""
+        def last_move(status):
+            moves = [one for one in status["moves"] if one["service"] == name and one["started_unix_ms"] >= began_ms]
+            return moves[-1] if moves else None
+
+        time.sleep(2)
+        self.load.ask("mark before")
+        began_ms = self.cluster.status()["unix_ms"]
+        before = self.serving(self.cluster.status(), name)["primary"]
+        cause(before)
+        record = self.wait(f"{name} is moved", seconds, lambda status: self.serving(status, name) and last_move(status))
+        # Until the first write after it the gap is not over.
+        deadline = time.monotonic() + 10
+        while self.load.ask("status")["services"][name]["endpoint"] == before["endpoint"]:
+            if time.monotonic() > deadline:
+                raise Failed(f"no write reached the new primary of {name}")
+            time.sleep(0.05)
+        self.wait(f"{before['node']} is back as a spare", 60,
+                  lambda status: self.node(status, before["node"]).get("state") == "WARM")
+        self.terminal.line(f"{'spare':<16} {before['node']:<8} restarted, back in the pool", "32")
+        window = self.load.ask("mark after")["services"][name]
+        done = {"kind": record["kind"], "service": name, "from": record["from"], "to": record["to"],
+                "gap_ms": window["gap_ms"], "replayed": record["replayed"], "lead_s": record["lead_s"],
+                "reason": record.get("reason", "")}
+        self.moves.append(done)
+        if done["kind"] != kind or done["from"] != before["node"]:
+            self.problems.append(f"{name}: a {kind} move from {before['node']} was expected, not a {done['kind']} one from "
+                                 f"{done['from']}")
+
+    def run(self):
+        self.start()
+
+        def leak(primary):
+            self.terminal.heading(f"(a) {primary['node']} begins to leak {LEAK_BYTES_PER_S // MIB} MiB a second; it would "
+                                  f"die at {RSS_FAILS_AT}")
+            self.redis(primary["endpoint"], "DEBUG", "LEAK", str(LEAK_BYTES_PER_S))
+        self.move("kv1", "planned", leak, 90)
+
+        def kill(primary):
+            self.terminal.heading(f"(b) kill -9 of {primary['node']}, pid {primary['pid']}: nobody was warned")
+            os.kill(primary["pid"], signal.SIGKILL)
+        self.move("kv2", "unplanned", kill, 60)
+
+        self.terminal.heading("(c) the third service was left alone")
+        untouched = self.serving(self.cluster.status(), "kv3")
+        if not untouched or untouched["primary"]["pid"] != self.first["kv3"]["pid"]:
+            self.problems.append("kv3: it was to be left alone, and is now another process")
+        time.sleep(2)
+        self.stop_timeline()
+        self.terminal.heading("Reading every acknowledged write back")
+        self.report = self.load.ask("verify")
+
+    def stop_timeline(self):
+        if self.timeline and self.timeline.is_alive():
+            self.timeline.stopping.set()
+            self.timeline.join(10)
+        self.terminal.end_redraw()
+
+    def summary(self):
+        report = self.report
+        if not report["ok"]:
+            self.problems += [f"{name}: {text}" for name, one in report["services"].items() for text in one["complaints"]]
+            self.problems.append("not every acknowledged write could be read back")
+        for move in self.moves:
+            one = report["services"][move["service"]]
+            move["acked"], move["lost"] = one["acked"], one["lost"] + one["wrong"] + one["unread"]
+        return {
+            "moves": self.moves, "acked": report["acked"], "maybe": report["maybe"],
+            "lost": report["lost"] + report["wrong"] + report["unread"],
+            "services": {name: {key: one[key] for key in ("acked", "maybe", "lost", "longest_gap_ms")}
+                         for name, one in report["services"].items()},
+            "seconds": round(time.monotonic() - self.terminal.began, 1), "problems": self.problems,
+            "ok": report["ok"] and not self.problems and len(self.moves) == 2,
+        }
+
+    def table(self, summary):
+        rows = [("move", "service", "from", "to", "lead time", "replayed", "longest gap", "acknowledged", "lost")]
+        for move in summary["moves"]:
+            lead = "no warning" if move["lead_s"] is None or move["lead_s"] < 0 else f"{move['lead_s']:.1f} s"
+            rows.append((move["kind"], move["service"], move["from"], move["to"], lead, str(move["replayed"]),
+                         f"{move['gap_ms']:.1f} ms", str(move["acked"]), str(move["lost"])))
+        for name, one in summary["services"].items():
+            if name not in {move["service"] for move in summary["moves"]}:
+                rows.append(("untouched", name, self.first[name]["node"], "", "", "", f"{one['longest_gap_ms']:.1f} ms",
+                             str(one["acked"]), str(one["lost"])))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        print()
+        for number, row in enumerate(rows):
+            text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+            print(self.terminal.paint(text, "1") if number == 0 else text)
+        print()
+        for problem in summary["problems"]:
+            print(self.terminal.paint("PROBLEM  " + problem, "1;31"))
+        verdict = (f"{summary['acked']} writes acknowledged, {summary['maybe']} of unknown outcome, {summary['lost']} lost; "
+                   f"{summary['seconds']:.0f} s")
+        print(self.terminal.paint(verdict, "1;32" if summary["ok"] else "1;31"))
+
+    def clean_up(self, failed):
+        self.stop_timeline()
+        if self.load:
+            self.load.stop()
+        if self.cluster:
+            self.cluster.stop()
+        if not self.data or not self.data.exists():
+            return
+        if self.options.keep or failed:
+            print(f"Data and logs are in {self.data}")
+        elif not self.options.data_dir:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build-dir", required=True)
+    parser.add_argument("--summary")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--keep", action="store_true")
+    options = parser.parse_args()
+
+    def interrupted(number, _frame):
+        raise Failed(f"ended by signal {number}")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+
+    demo = Demo(options)
+    summary = {"moves": [], "acked": 0, "lost": 0, "ok": False}
+    try:
+        demo.run()
+        summary = demo.summary()
+    except (Failed, OSError, subprocess.SubprocessError, json.JSONDecodeError) as problem:
+        summary.update(moves=demo.moves, problems=[str(problem)])
+        demo.stop_timeline()
+        demo.terminal.line(f"FAILED: {problem}", "1;31")
+    else:
+        demo.stop_timeline()
+        demo.table(summary)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # nothing stops the cleaning up
+        demo.clean_up(failed=not summary["ok"])
+    if options.summary:
+        Path(options.summary).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return 0 if summary["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,5 @@
-// understudy-predictor-host: one plugin in a process of its own. Started by a predictor host only, with a connected
-// socket as file descriptor 3.
+// understudy-predictor-host: one plugin in a process of its own. Started by a predictor host, with a connected socket
+// as file descriptor 3; or with --check, by `understudy doctor`, to see whether a plugin loads.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "predictors/host/plugin_library.h"
 #include "predictors/host/serve.h"
 
 namespace {
@@ -27,11 +28,32 @@ bool Limit(int what, rlim_t value) {
   return setrlimit(static_cast<__rlimit_resource>(what), &limit) == 0;
 }
 
+constexpr unsigned kCheckSeconds = 10;
+
+// Loads the plugin and calls it once. One that only misses its configuration is fine.
+int Check(const char* path) {
+  alarm(kCheckSeconds);
+  const understudy::Result<std::unique_ptr<understudy::PluginLibrary>> library = understudy::PluginLibrary::Load(path);
+  if (!library.ok()) {
+    std::printf("%s\n", library.status().message().c_str());
+    return 1;
+  }
+  understudy::PluginAnswer answer;
+  understudy::PluginInstance::Create(library->get(), "{}", 1, &answer);
+  const bool good = answer.ok() || answer.code == UNDERSTUDY_BAD_CONFIG;
+  std::printf("%s %s%s%s\n", (*library)->name().c_str(), (*library)->version().c_str(), good ? "" : ": ",
+              good ? "" : answer.text.c_str());
+  return good ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "--check") == 0) return Check(argv[2]);
   if (argc != 4) {
-    std::fprintf(stderr, "%s is started by understudyd, not by hand: PLUGIN MEMORY_BYTES PARENT_PID\n", argv[0]);
+    std::fprintf(stderr,
+                 "%s is started by understudyd, not by hand: PLUGIN MEMORY_BYTES PARENT_PID, or --check PLUGIN\n",
+                 argv[0]);
     return 2;
   }
   // The end of the parent ends this process, also when the plugin hangs.

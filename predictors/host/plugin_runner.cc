@@ -1,11 +1,11 @@
 #include "predictors/host/plugin_runner.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <utility>
+
+#include "log/env/logging.h"
 
 namespace understudy {
 namespace {
@@ -356,7 +356,7 @@ void PluginRunner::OnResult(const WorkerOp& op, WorkerResult& result, bool late,
       return;
     case OpKind::kObserve:
     case OpKind::kFeedback:
-      if (result.code != UNDERSTUDY_OK) spdlog::debug("predictor {}: {}", name_, result.text);
+      if (result.code != UNDERSTUDY_OK) LogDebug("predictor", name_ + ": " + result.text);
       return;
     case OpKind::kDestroy:
       return;
@@ -420,7 +420,7 @@ void PluginRunner::LogLines(const std::vector<std::string>& lines, Instant now) 
   }
   for (const std::string& line : lines) {
     if (++log_lines_ > kLogLinesAMinute) return;
-    spdlog::info("predictor {}: {}", name_, line);
+    LogInfo("predictor", name_ + ": " + line);
   }
 }
 

@@ -1,0 +1,80 @@
+// A subcommand: what it is called, what it takes, what it does. main.cc has the list.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "understudy/status.h"
+
+namespace understudy::cli {
+
+// Exit codes, the same for all commands (docs/cli.md).
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;       // refused or failed; for doctor: a check failed
+inline constexpr int kExitUsage = 2;        // the command line is wrong
+inline constexpr int kExitUnreachable = 3;  // no coordinator answers
+
+struct Option {
+  enum Kind { kFlag, kText, kNumber };
+  const char* name;  // "records"
+  Kind kind = kFlag;
+  const char* value = "";  // what --help calls its value: "N"
+  const char* fallback = "";
+  const char* help = "";
+  int64_t min = 0, max = 0;  // of a kNumber
+};
+
+// The command line, parsed and checked.
+class Arguments {
+ public:
+  std::string Text(const std::string& name) const;
+  int64_t Number(const std::string& name) const;
+  bool Flag(const std::string& name) const;
+  bool Given(const std::string& name) const;  // on the command line, rather than by default
+
+  std::string coordinator() const { return Text("coordinator"); }
+  std::string cluster() const { return Text("cluster"); }
+  bool json() const { return Flag("json"); }
+  bool color = false;        // standard output is a terminal that wants it
+  std::string program_path;  // of this program, for finding what lies beside it
+
+  std::map<std::string, std::string> values;
+  std::map<std::string, bool> given;
+};
+
+struct Command {
+  const char* name;                      // "service apply"
+  const char* summary;                   // one line
+  std::vector<const char*> positionals;  // "SERVICE"; "[NODE]" is optional
+  std::vector<Option> options;           // besides those that all commands have
+  const char* details;                   // what it does; examples; exit codes
+  int (*run)(const Arguments& arguments);
+};
+
+// Parses what follows the command's name. kInvalidArgument names the option.
+Result<Arguments> ParseArguments(const Command& command, const std::vector<std::string>& words);
+
+// "Usage: ...", the details, the options.
+std::string Help(const Command& command);
+
+// The command whose name is nearest to what was typed, or null when none is near.
+const Command* Nearest(const std::vector<Command>& commands, const std::string& typed);
+
+// Says what went wrong on standard error and returns the exit code for it.
+int Fail(const Status& status);
+
+// The commands, each in its own file.
+int RunStatus(const Arguments& arguments);
+int RunEvents(const Arguments& arguments);
+int RunServiceApply(const Arguments& arguments);
+int RunServiceList(const Arguments& arguments);
+int RunServiceRemove(const Arguments& arguments);
+int RunSwitchover(const Arguments& arguments);
+int RunPause(const Arguments& arguments);
+int RunResume(const Arguments& arguments);
+int RunLogs(const Arguments& arguments);
+int RunDoctor(const Arguments& arguments);
+
+}  // namespace understudy::cli

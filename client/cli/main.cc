@@ -1,0 +1,198 @@
+// understudy: the operator's command. docs/cli.md.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "client/cli/command.h"
+
+namespace understudy::cli {
+namespace {
+
+constexpr char kVersion[] = UNDERSTUDY_VERSION;
+
+int RunVersion(const Arguments& arguments) {
+  std::printf(arguments.json() ? "{\"version\": \"%s\"}\n" : "understudy %s\n", kVersion);
+  return kExitOk;
+}
+
+constexpr char kCodes[] = "Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no coordinator answers.\n";
+
+std::vector<Command> Commands() {
+  static const std::string status =
+      std::string(
+          "Services with their primary, spare, lag, risk and forecast; nodes; recent moves.\n\n"
+          "  understudy status\n  understudy status --json | jq '.services[].state'\n\n") +
+      kCodes;
+  static const std::string events =
+      std::string(
+          "What the coordinator decided and saw, oldest first, with why.\n\n"
+          "  understudy events --limit 20\n  understudy events --after 812 --follow\n\n") +
+      kCodes;
+  static const std::string apply =
+      std::string(
+          "FILE is the JSON of one service (docs/cli.md, \"Service file\"); - reads standard input. A service of\n"
+          "that name is changed, otherwise made.\n\n  understudy service apply kv1.json\n\n") +
+      kCodes;
+  static const std::string list =
+      std::string("What is declared, running or not.\n\n  understudy service list\n\n") + kCodes;
+  static const std::string remove =
+      std::string(
+          "Stops its processes and forgets it. Its log stays, and a service of the same name gets it back.\n\n"
+          "  understudy service remove kv1\n\n") +
+      kCodes;
+  static const std::string switchover =
+      std::string(
+          "A planned move to its caught-up spare: no acknowledged write is lost. Refused, with what to do, when\n"
+          "no caught-up spare exists. Returns when the new primary serves.\n\n"
+          "  understudy switchover kv1\n  understudy switchover kv1 --to n4\n\n") +
+      kCodes;
+  static const std::string pause =
+      std::string(
+          "No predicted moves until `understudy resume`; failures are still recovered from.\n\n"
+          "  understudy pause\n\n") +
+      kCodes;
+  static const std::string resume = std::string("Predicted moves go on.\n\n  understudy resume\n\n") + kCodes;
+  static const std::string logs =
+      std::string(
+          "Each log: its open epoch, owner and disks; commit, tail and trim LSN; bytes; checkpoints.\n"
+          "--epochs lists the whole chain.\n\n  understudy logs\n  understudy logs kv1 --epochs\n\n") +
+      kCodes;
+  static const std::string doctor = std::string(
+      "Checks the cluster and this machine, gives a verdict on each and says what to do.\n\n"
+      "  understudy doctor\n  understudy doctor --data-dir /var/lib/understudy\n\n"
+      "Exit codes: 0 nothing failed (warnings are allowed), 1 a check failed, 2 wrong command line.\n");
+  return {
+      {"status", "Services, spares, risk and forecasts at a glance", {}, {}, status.c_str(), RunStatus},
+      {"events",
+       "The history of decisions",
+       {},
+       {{"after", Option::kNumber, "N", "0", "only events after number N", 0, INT64_MAX},
+        {"limit", Option::kNumber, "N", "0", "only the newest N; 0: all that are kept", 0, 100000},
+        {"follow", Option::kFlag, "", "", "wait for new ones", 0, 0}},
+       events.c_str(),
+       RunEvents},
+      {"service apply", "Declares a service, or changes it", {"FILE"}, {}, apply.c_str(), RunServiceApply},
+      {"service list", "Lists the declared services", {}, {}, list.c_str(), RunServiceList},
+      {"service remove", "Removes a service; its log stays", {"SERVICE"}, {}, remove.c_str(), RunServiceRemove},
+      {"switchover",
+       "Moves a service to its spare, without losing a write",
+       {"SERVICE"},
+       {{"to", Option::kText, "NODE", "", "the spare's node; anything else is refused", 0, 0},
+        {"timeout-s", Option::kNumber, "S", "60", "give up waiting after S seconds", 1, 3600}},
+       switchover.c_str(),
+       RunSwitchover},
+      {"pause", "Holds predicted moves", {}, {}, pause.c_str(), RunPause},
+      {"resume", "Lets predicted moves go on", {}, {}, resume.c_str(), RunResume},
+      {"logs",
+       "The redo logs, their epochs and disks",
+       {"[LOG]"},
+       {{"epochs", Option::kFlag, "", "", "list all epochs of each chain", 0, 0}},
+       logs.c_str(),
+       RunLogs},
+      {"doctor",
+       "Checks the cluster and this machine",
+       {},
+       {{"data-dir", Option::kText, "DIR", "understudy-data",
+         "whose disk is tested; the working folder if it is absent", 0, 0}},
+       doctor.c_str(),
+       RunDoctor},
+      {"version", "Says the version", {}, {}, "", RunVersion},
+  };
+}
+
+constexpr char kIntro[] =
+    "understudy: keeps stateful services up by moving them before they fail.\n\n"
+    "Usage: understudy COMMAND [options]; understudy COMMAND --help\n\n";
+
+std::string Overview(const std::vector<Command>& commands, const std::string& group = "") {
+  std::string out;
+  for (const Command& command : commands) {
+    std::string name = command.name;
+    if (name.rfind(group, 0) != 0) continue;
+    for (const char* positional : command.positionals) name += std::string(" ") + positional;
+    if (name.size() < 24) name.resize(24, ' ');
+    out += "  " + name + " " + command.summary + "\n";
+  }
+  return out;
+}
+
+// Options may stand before the command; they are moved behind it. Those that take a value are few and common.
+void MoveLeadingOptions(std::vector<std::string>* words) {
+  std::vector<std::string> leading;
+  while (!words->empty() && words->front().rfind("--", 0) == 0) {
+    const std::string word = words->front();
+    words->erase(words->begin());
+    leading.push_back(word);
+    if ((word == "--coordinator" || word == "--cluster") && !words->empty()) {
+      leading.push_back(words->front());
+      words->erase(words->begin());
+    }
+  }
+  words->insert(words->end(), leading.begin(), leading.end());
+}
+
+int Main(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const std::vector<Command> commands = Commands();
+  MoveLeadingOptions(&words);
+  if (words.empty() || words[0] == "help" || words[0] == "--help") {
+    std::printf("%s%s", kIntro, Overview(commands).c_str());
+    return words.empty() ? kExitUsage : kExitOk;
+  }
+  if (words[0] == "--version") words[0] = "version";
+
+  const Command* command = nullptr;
+  size_t used = 0;
+  for (const Command& candidate : commands) {
+    const std::string name = candidate.name;
+    if (words[0] == name) command = &candidate, used = 1;
+    if (words.size() > 1 && words[0] + " " + words[1] == name) command = &candidate, used = 2;
+  }
+  if (command == nullptr) {
+    const std::string members = Overview(commands, words[0] + " ");
+    if (!members.empty()) {
+      const bool help = words.size() > 1 && words[1] == "--help";
+      std::fprintf(help ? stdout : stderr, "understudy %s: one of\n%s", words[0].c_str(), members.c_str());
+      return help ? kExitOk : kExitUsage;
+    }
+    const bool two = words.size() > 1 && words[1].rfind("--", 0) != 0;
+    const Command* nearest = two ? Nearest(commands, words[0] + " " + words[1]) : nullptr;
+    if (nearest == nullptr) nearest = Nearest(commands, words[0]);
+    std::fprintf(stderr, "understudy: there is no command '%s'", words[0].c_str());
+    if (nearest != nullptr) std::fprintf(stderr, "; did you mean '%s'?", nearest->name);
+    std::fprintf(stderr, "\n`understudy help` lists them all.\n");
+    return kExitUsage;
+  }
+
+  Result<Arguments> arguments = ParseArguments(*command, {words.begin() + static_cast<int64_t>(used), words.end()});
+  if (!arguments.ok()) {
+    std::fprintf(stderr, "understudy %s: %s\n`understudy %s --help` says more.\n", command->name,
+                 arguments.status().message().c_str(), command->name);
+    return kExitUsage;
+  }
+  if (arguments->Flag("help")) {
+    std::printf("%s", Help(*command).c_str());
+    return kExitOk;
+  }
+  const char* no_color = std::getenv("NO_COLOR");
+  arguments.value().color =
+      isatty(STDOUT_FILENO) != 0 && !arguments->Flag("no-color") && (no_color == nullptr || no_color[0] == '\0');
+  std::error_code error;
+  arguments.value().program_path = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  try {
+    return command->run(*arguments);
+  } catch (const nlohmann::json::exception& error) {  // a document with fields of other types than docs/cli.md says
+    std::fprintf(stderr, "understudy %s: the answer cannot be read: %s\n", command->name, error.what());
+    return kExitFailed;
+  }
+}
+
+}  // namespace
+}  // namespace understudy::cli
+
+int main(int argc, char** argv) { return understudy::cli::Main(argc, argv); }

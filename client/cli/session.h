@@ -1,0 +1,50 @@
+// A command's connection to the cluster: an event loop that the calling thread drives while it waits.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/cli/command.h"
+#include "log/format/chain.h"
+#include "log/rpc/clients.h"
+#include "log/rpc/event_loop.h"
+
+namespace understudy::cli {
+
+// One thread.
+class Session {
+ public:
+  explicit Session(const Arguments& arguments);
+  Session(const std::string& coordinator, const std::string& cluster);
+  ~Session();
+
+  // Calls the coordinator and waits. An answer other than kOk becomes the Status. kUnavailable names the address.
+  using Call = std::function<void(CoordinatorServiceClient*, Done<DocumentResponse>)>;
+  Result<std::string> Document(const Call& call);
+
+  Result<std::vector<MetadataEntry>> List(const std::string& folder);  // "logs/"
+  Result<std::vector<Chain>> Chains();                                 // of all logs, by id
+
+  // The log server that holds a disk, from the metadata; kept open. kNotFound.
+  Result<LogServiceClient*> LogServer(const DiskId& disk);
+  Result<ReplicaStatusResponse> Replica(LogId log, const DiskId& disk);
+  Result<BarrierResponse> Barrier(LogId log, const DiskId& disk, Epoch epoch);
+
+  const std::string& coordinator() const { return coordinator_; }
+
+ private:
+  RpcClientOptions ClientOptions() const;
+  Status Unreachable(const Status& status) const;
+
+  std::string coordinator_, cluster_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<CoordinatorServiceClient> control_;
+  std::unique_ptr<MetadataServiceClient> metadata_;
+  std::map<std::string, std::unique_ptr<LogServiceClient>> servers_;  // by address
+  std::map<std::string, std::string> addresses_;                      // by disk
+};
+
+}  // namespace understudy::cli

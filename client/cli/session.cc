@@ -39,10 +39,9 @@ RpcClientOptions Session::ClientOptions() const {
 }
 
 Status Session::Unreachable(const Status& status) const {
-  return {
-      status.code(),
-      "coordinator " + coordinator_ + ": " + status.message() +
-          (status.code() == StatusCode::kUnavailable ? "; is understudyd running, and is --coordinator right?" : "")};
+  const bool nobody = status.code() == StatusCode::kUnavailable;
+  return {status.code(),
+          "coordinator " + status.message() + (nobody ? "; is understudyd running, and is --coordinator right?" : "")};
 }
 
 Result<std::string> Session::Document(const Call& call) {

@@ -25,7 +25,8 @@ Status CreateDirs(FileSystem* files, const std::string& path) {
   if (Result<bool> there = files->Exists(path); there.ok() && *there) return Status::Ok();
   const std::string parent = DirName(path);
   if (parent != path && parent != ".") UNDERSTUDY_RETURN_IF_ERROR(CreateDirs(files, parent));
-  return files->CreateDir(path);
+  UNDERSTUDY_RETURN_IF_ERROR(files->CreateDir(path));
+  return files->SyncDir(parent);
 }
 
 Result<std::string> ReadWholeFile(FileSystem* files, const std::string& path, size_t bytes_max) {

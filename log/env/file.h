@@ -77,7 +77,7 @@ class FileSystem {
 // The operating system's. A single instance, never destroyed.
 FileSystem* SystemFileSystem();
 
-// CreateDir for every missing part of `path`.
+// CreateDir for every missing part of `path`, durably.
 Status CreateDirs(FileSystem* files, const std::string& path);
 
 // The whole of a file of at most `bytes_max` bytes; kResourceExhausted when it is longer.

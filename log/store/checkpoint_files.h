@@ -14,6 +14,7 @@
 
 namespace understudy {
 
+inline constexpr size_t kCheckpointBytesPerCall = 4u << 20;  // in one chunk, and in one answer to a read
 inline constexpr size_t kCheckpointWritersMax = 64;  // unfinished checkpoints at once on one disk: bounds open files
 
 struct StoredCheckpoint {

@@ -49,10 +49,11 @@ struct LogStoreOptions {
 };
 
 enum class JournalKind : uint32_t {
-  kBatch = 1,    // an append; also seals every lower epoch of the log, in the same entry
-  kSeal = 2,     // appends of epochs <= `epoch` end
-  kTrim = 3,     // records up to `lsn` may be deleted, in all epochs
-  kFetched = 4,  // a batch copied from another replica; also seals `epoch` itself. May begin above tail + 1 (trimmed)
+  kBatch = 1,      // an append; also seals every lower epoch of the log, in the same entry
+  kSeal = 2,       // appends of epochs <= `epoch` end
+  kTrim = 3,       // records up to `lsn` may be deleted, in all epochs
+  kFetched = 4,    // a batch copied from another replica; also seals `epoch` itself. May begin above tail + 1 (trimmed)
+  kRelocated = 5,  // the store's own: a batch copied forward out of a mostly dead segment
 };
 
 struct JournalEntry {
@@ -142,7 +143,8 @@ class LogStore {
   static Result<std::unique_ptr<LogStore>> Open(const std::string& dir, const LogStoreOptions& options,
                                                 FileSystem* files, Random* random, Clock* clock,
                                                 RecoveredState* recovered);
-  virtual ~LogStore() = default;  // no group may be under way; entries still queued are dropped, unacknowledged
+  // No group may be under way. Entries still queued are dropped, unacknowledged. Nothing is written.
+  virtual ~LogStore() = default;
 
   virtual DiskId disk_id() const = 0;
   // Raises the boot count by one, durably, and returns it. Touches the disk.
@@ -180,6 +182,10 @@ class LogStore {
 
   virtual uint64_t LogBytes(LogId log) const = 0;  // of batches stored for a log above its trim LSN
   virtual StoreStats Stats() const = 0;
+
+  // Brings the index on disk up to the journal, so that the next Open need not read it: for an orderly end. Touches the
+  // disk.
+  virtual Status FlushIndex() = 0;
 
   // One round of background work: segments made ahead, index flushed, dead segments recycled, live batches of mostly
   // dead ones queued for copying. The store's own thread calls it when options.background. Touches the disk.

@@ -113,8 +113,8 @@ class Follower {
   Instant commit_heard_at() const;  // when the open epoch's commit was last heard; Instant() before the first word
   const VersionedChain& chain() const;
   bool mirror_live() const;  // pushes arrive without a gap from next() on: no reads are needed
-  // Released up to everything that was known to be committed.
-  bool caught_up() const { return next() > commit(); }
+  // The open epoch's commit has been heard, and everything up to the highest commit heard is released.
+  bool caught_up() const { return commit_heard_at() > Instant() && next() > commit(); }
   size_t held_bytes() const;
 
  private:

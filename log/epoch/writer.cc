@@ -239,13 +239,17 @@ void Writer::Impl::DropLaggards(Instant now, WriterEffects* out) {
   }
 }
 
-// After a while without appends the commit travels alone.
+// After a while without appends the commit travels alone. An epoch begins with such a message: replicas know of it
+// then, count their writer's age, and let readers wait for its first append.
 void Writer::Impl::TellCommit(Instant now, WriterEffects* out) {
   if (now < commit_alone_at) return;
   commit_alone_at = Instant::Never();
   for (ReplicaState& replica : replicas) {
-    if (replica.usable() && !replica.probing && replica.commit_sent < commit) SendEmpty(replica, out);
+    if (replica.usable() && !replica.probing && (replica.commit_sent < commit || !announced)) {
+      SendEmpty(replica, out);
+    }
   }
+  announced = true;
   if (mirror_on && mirror_commit < commit) PushMirror(nullptr, out);
 }
 
@@ -281,8 +285,9 @@ void Writer::Impl::StartMirror(bool on, WriterEffects* out) {
 
 Instant Writer::Impl::WakeAt() const {
   if (over) return Instant::Never();
-  Instant at = std::min({commit_alone_at, next_heartbeat, round_retry_at, check_at, chain.wake_at()});
-  if (move_phase == MovePhase::kPreparing) at = std::min(at, move.deadline);
+  Instant at = std::min({commit_alone_at, next_heartbeat, round_retry_at, chain.wake_at()});
+  if (!chain.busy()) at = std::min(at, check_at);
+  if (move_phase == MovePhase::kPreparing && !frozen) at = std::min(at, move.deadline);
   if (round_active) at = std::min(at, round_began + options.self_fence_ms * kNsPerMs / 2);
   for (const ReplicaState& replica : replicas) {
     if (!replica.usable()) continue;

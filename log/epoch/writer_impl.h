@@ -111,6 +111,7 @@ struct Writer::Impl {
   Lsn next_lsn;
   Lsn commit;
   Instant commit_alone_at = Instant::Never();
+  bool announced = false;  // the replicas have been told of this epoch
   std::vector<Lsn> tails;  // scratch
 
   bool over = false;

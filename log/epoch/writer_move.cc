@@ -19,7 +19,8 @@ void Writer::Impl::EnterEpoch(const EpochEntry& entry, Instant now) {
   ack_quorum = entry.ack_quorum;
   disks = entry.disks;
   commit = entry.first_lsn - 1;
-  commit_alone_at = Instant::Never();
+  commit_alone_at = now;
+  announced = false;
   // What is acknowledged belongs to the closed epoch; copying it to who lacks it is Fetch's work, not ours.
   while (!buffer.empty() && buffer.front().last <= commit) {
     buffer.pop_front();
@@ -84,6 +85,7 @@ void Writer::Impl::ContinueMove(Instant now, WriterEffects* out) {
 
 void Writer::Impl::Freeze(Instant) {
   frozen = true;
+  round_retry_at = Instant::Never();
   if (!round_active) return;
   round_active = false;
   waiting.insert(waiting.begin(), in_round.begin(), in_round.end());

@@ -1,5 +1,5 @@
-// Every conversation in tests/golden/*.txt is played again by the real cores and must come out as it is written there.
-// UPDATE_GOLDEN=1 writes what came out instead: read the difference before it is committed.
+// Every conversation in tests/golden/log/*.txt is played again by the real cores and must come out as it is written
+// there. UPDATE_GOLDEN=1 writes what came out instead: read the difference before it is committed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace {
 
 std::vector<std::string> Conversations() {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator("tests/golden")) {
-    if (entry.path().extension() == ".txt" && entry.path().stem() != "CMakeLists") names.push_back(entry.path().stem());
+  for (const auto& entry : std::filesystem::directory_iterator("tests/golden/log")) {
+    if (entry.path().extension() == ".txt") names.push_back(entry.path().stem());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -27,7 +27,7 @@ std::vector<std::string> Conversations() {
 class Golden : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Golden, Conversation) {
-  const std::string path = "tests/golden/" + GetParam() + ".txt";
+  const std::string path = "tests/golden/log/" + GetParam() + ".txt";
   std::ifstream in(path);
   std::stringstream written;
   written << in.rdbuf();

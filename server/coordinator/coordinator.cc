@@ -26,7 +26,7 @@ CoreOptions CoreOptionsOf(const CoordinatorOptions& options) {
   core.name = options.name;
   core.addresses = options.addresses;
   core.node_timeout_ms = std::max(options.node_timeout_ms, 2 * options.heartbeat_ms);
-  core.app_timeout_ms = core.node_timeout_ms;
+  core.app_timeout_ms = core.node_timeout_ms / 2;  // its agent has waited for a word of it already
   core.takeover_timeout_ms = options.takeover_timeout_ms;
   return core;
 }

@@ -52,7 +52,8 @@ SentCommand& Core::Ensure(NodeState& node, Command command, int64_t retry_ms) {
     Wake(due);
     return sent;
   }
-  if (sent.done) sent.command.id = static_cast<int64_t>((term_ << 32) + ++commands_);
+  // The application ignores ids at or below the last it saw, so a command that was overtaken needs a new one.
+  if (sent.done || sent.tries % 2 == 0) sent.command.id = static_cast<int64_t>((term_ << 32) + ++commands_);
   sent.done = false;
   ++sent.tries;
   Emit(node, &sent);
@@ -71,7 +72,8 @@ void Core::OnResults(NodeState& node, const std::vector<CommandResult>& results)
       sent.code = result.code;
       sent.detail = result.detail;
       sent.at = now_;
-      if (sent.command.kind == CommandKind::kStartApp && result.code != StatusCode::kOk) {
+      const bool busy = result.code == StatusCode::kAlreadyExists || result.code == StatusCode::kFailedPrecondition;
+      if (sent.command.kind == CommandKind::kStartApp && result.code != StatusCode::kOk && !busy) {
         const std::string program = sent.command.program;
         node.sent.erase(it);
         StartFailed(node, program, result.detail);

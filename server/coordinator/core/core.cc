@@ -77,7 +77,7 @@ void Core::WatchNodes() {
     }
     if (!alive) continue;
     Wake(node.last_heard + options_.node_timeout_ms * kNsPerMs);
-    if (node.report.process != ProcessState::kRunning || node.report.has_app) {
+    if (!node.HasProcess() || node.report.has_app) {
       node.app_lost_at = Instant::Never();
       continue;
     }

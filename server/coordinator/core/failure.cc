@@ -27,6 +27,10 @@ Core::Verdict Core::Judge(ServiceState& service, std::string* why) {
   } else if (report.app.role != AppRole::kPrimary || report.app.service != service.spec.name ||
              report.app.epoch < service.epoch) {
     *why = "its application is not primary";
+    if (report.app.role == AppRole::kWarm && service.primary_seen) {  // it was, in this epoch, and has stepped down
+      *why = "its application gave up the log";
+      return Verdict::kGone;
+    }
   } else if (!report.app.may_serve) {
     writer_must_be_silent = false;
     const Instant due = service.last_serving + options_.unserving_timeout_ms * kNsPerMs;

@@ -118,6 +118,15 @@ void Core::NotePrimary(NodeState& node) {
     service->primary_first = app.applied;
     service->last_serving = now_;  // counts from here
   }
+  if (service->last_primary != node.name && !service->last_primary.empty() &&
+      service->plan.move.kind == MoveKind::kNone && loaded_) {
+    // Not by a move that is known here: one given up that came about after all, or another coordinator's.
+    Record("primary_changed", service->spec.name, node.name, "it was " + service->last_primary);
+    service->risk.Reset();
+    service->risk_recorded = RiskLevel::kNone;
+    out_->resets.push_back({service->spec.name, ResetReason::kMoved});
+  }
+  service->last_primary = node.name;
   service->owner_endpoint = app.endpoint;
   service->primary_last = app.applied;
   if (app.may_serve) service->last_serving = now_;

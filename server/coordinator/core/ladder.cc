@@ -55,14 +55,19 @@ void Core::Climb(ServiceState& service) {
   NodeState& primary = Node(service.owner);
   if (service.epoch.value() == 0 || !primary.AppIs(AppRole::kPrimary, name)) return;
 
+  if (!plan.spare.empty() && plan.spare == service.owner) {
+    plan.spare.clear();
+    service.plan_dirty = true;
+  }
   const bool at_risk = service.risk.level() != RiskLevel::kNone;
-  const bool wanted = service.spec.standby || at_risk;
+  // An earlier coordinator's reason may still be there: its forecasts are not known here, so it has the dwell time.
+  const Instant inherited_until = loaded_at_ + service.spec.policy.dwell_ms * kNsPerMs;
+  const bool inherited = !plan.spare.empty() && service.risk.forecast().predictor.empty() && now_ < inherited_until;
+  if (inherited) Wake(inherited_until);
+  const bool wanted = service.spec.standby || at_risk || inherited;
   if (!plan.spare.empty()) {
     NodeState& spare = Node(plan.spare);
-    if (plan.spare == service.owner) {
-      plan.spare.clear();
-      service.plan_dirty = true;
-    } else if (Missing(spare)) {
+    if (Missing(spare)) {
       Unassign(service, "spare_lost", "node " + spare.name + " is missing");
     } else if (spare.alive && !spare.HasProcess() && !CanStart(spare, service.spec)) {
       Unassign(service, "spare_lost", "its process ended: " + spare.report.exit_reason);

@@ -190,6 +190,7 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
     }
     return;
   }
+  if (app.role == AppRole::kPromoting) return;  // at it, by this command or an earlier one, or adopting
   auto sent = target.sent.find({name, CommandKind::kTakeOver});
   const bool failed = sent != target.sent.end() && sent->second.done && sent->second.code != StatusCode::kOk;
   const bool owns = service.owner == target.name && service.epoch > move.epoch;
@@ -217,7 +218,8 @@ void Core::AdvancePlanned(ServiceState& service, NodeState& target) {
   if (move.step == MoveStep::kAdopt) {
     if (target_lost) {
       BecomeUnplanned(service, lost);
-    } else if (Passed(service.step_began, options_.adopt_timeout_ms) && target.AppUp()) {
+    } else if (Passed(service.step_began, options_.adopt_timeout_ms) && target.AppUp() &&
+               target.report.app.role != AppRole::kPromoting) {
       Command command = MakeCommand(CommandKind::kTakeOver, service);
       command.epoch = service.epoch;
       Ensure(target, std::move(command), options_.command_retry_ms);
@@ -246,11 +248,11 @@ void Core::AdvancePlanned(ServiceState& service, NodeState& target) {
     }
     Wake(service.step_began + options_.prepare_timeout_ms * kNsPerMs);
     if (!target.AppUp()) return;
-    const SentCommand& prepare =
-        Ensure(target, MakeCommand(CommandKind::kPrepare, service), options_.prepare_timeout_ms);
     const AttemptId& attempt = target.report.app.attempt;
-    if (attempt.none() || attempt == service.owner_attempt) return;
-    if (attempt == service.stale_attempt && !(prepare.done && prepare.code == StatusCode::kOk)) return;
+    if (attempt.none() || attempt == service.owner_attempt || attempt == service.stale_attempt) {
+      Ensure(target, MakeCommand(CommandKind::kPrepare, service), options_.prepare_timeout_ms);
+      return;
+    }
     move.attempt = target.report.app.attempt;
     service.gap_began = now_;
     EnterStep(service, MoveStep::kHandover);
@@ -267,10 +269,12 @@ void Core::AdvancePlanned(ServiceState& service, NodeState& target) {
     if (it->second.code == StatusCode::kOk) {
       EnterStep(service, MoveStep::kAdopt);
       Wake(service.step_began + options_.adopt_timeout_ms * kNsPerMs);
-    } else {
-      AbortPlanned(service, move.from + " did not hand over: " + it->second.detail);
+      return;
     }
-    return;
+    if (it->second.code != StatusCode::kFailedPrecondition) {  // that one: an earlier HANDOVER is under way
+      AbortPlanned(service, move.from + " did not hand over: " + it->second.detail);
+      return;
+    }
   }
   if (Passed(service.step_began, options_.handover_timeout_ms)) {
     AbortPlanned(service, move.from + " did not hand over in time");
@@ -342,9 +346,9 @@ void Core::Retarget(ServiceState& service, const std::string& why) {
 }
 
 void Core::Finish(ServiceState& service, NodeState& primary) {
-  const Move move = std::exchange(service.plan.move, Move());
   const std::string& name = service.spec.name;
   NotePrimary(primary);
+  const Move move = std::exchange(service.plan.move, Move());
   MoveRecord record;
   record.kind = move.kind;
   record.service = name;

@@ -70,8 +70,9 @@ NodeState* Core::PickTarget(const ServiceState& service, const std::string& not_
   NodeState* best = nullptr;
   int best_fitness = 0;
   for (auto& [name, node] : nodes_) {
-    if (name == not_this || name == service.owner) continue;
+    if (name == not_this) continue;
     const int fitness = Fitness(service, node);
+    if (name == service.owner && fitness < 40) continue;  // but one that holds the state is as good as any spare
     if (fitness > best_fitness) {
       best = &node;
       best_fitness = fitness;

@@ -267,7 +267,7 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     Report(node);
   } else if (verb == "starting") {  // starting NODE SERVICE: it runs, and is no application yet
     AgentReport& report = NodeOf(node);
-    report.process = ProcessState::kRunning;
+    report.process = ProcessState::kStarting;
     report.process_service = words.at(2);
     ++report.starts;
     report.has_app = false;
@@ -294,7 +294,11 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     AgentReport& report = NodeOf(node);
     report.process = ProcessState::kFailed;
     report.exit_reason = Rest(line, 2);
-    ++report.starts;
+    CommandResult result;
+    result.id = last_command_[{node, CommandKind::kStartApp}];
+    result.code = StatusCode::kNotFound;
+    result.detail = report.exit_reason;
+    report.done.push_back(result);
     Report(node);
   } else if (verb == "lost") {  // its application no longer answers its agent
     NodeOf(node).has_app = false;

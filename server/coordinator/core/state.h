@@ -17,8 +17,8 @@
 
 namespace understudy::coordinator {
 
-// A command on its way: sent again with the same id until its result comes, and with a new one when the result came but
-// what it was to bring about did not.
+// A command on its way: sent again until its result comes, and when the result came but not what it was to bring about.
+// Every command may be carried out twice: what is under way or done already is refused or confirmed by the application.
 struct SentCommand {
   Command command;
   Instant at;
@@ -113,6 +113,7 @@ struct ServiceState {
   Instant last_serving;       // the primary last said so
   bool served = false;        // since this coordinator's start
   bool primary_seen = false;  // in this epoch
+  std::string last_primary;   // node
   Lsn primary_first;          // committed when it was first heard as primary, and now
   Lsn primary_last;
   AttemptId stale_attempt;    // drawn by the target before this move

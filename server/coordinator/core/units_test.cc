@@ -1,0 +1,165 @@
+// The small parts: service files, plans, the hysteresis of risk.
+#include <gtest/gtest.h>
+
+#include "server/coordinator/core/plan.h"
+#include "server/coordinator/core/risk.h"
+#include "server/coordinator/core/scenario_testing.h"
+#include "server/coordinator/core/service_spec.h"
+
+namespace understudy::coordinator {
+namespace {
+
+TEST(ServiceSpecTest, EverythingSurvivesEncoding) {
+  const char* text = R"({"name":"kv1","program":"/bin/kv","arguments":["--port","${port}"],"environment":{"A":"b"},
+    "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1}}],
+    "labels":{"zone":"a"},"checkpoint_interval_ms":5000,"memory_limit_bytes":1000000,"stop_grace_ms":100,
+    "policy":{"assign_at":0.4,"switch_at":0.9,"release_at":0.1,"persist_ms":1,"dwell_ms":2,"cooldown_ms":3}})";
+  Result<ServiceSpec> spec = ParseServiceSpec(text);
+  ASSERT_TRUE(spec.ok()) << spec.status().ToString();
+  EXPECT_FALSE(spec->warm);
+  EXPECT_EQ(spec->predictors.at(0).config, R"({"rss":1})");
+  Result<ServiceSpec> again = ParseServiceSpec(EncodeServiceSpec(*spec));
+  ASSERT_TRUE(again.ok()) << again.status().ToString();
+  EXPECT_EQ(*again, *spec);
+}
+
+TEST(ServiceSpecTest, TheQuorumFollowsTheReplicas) {
+  EXPECT_EQ(ParseServiceSpec(R"({"name":"a","program":"b"})")->ack_quorum, 1);
+  EXPECT_EQ(ParseServiceSpec(R"({"name":"a","program":"b","replicas":3})")->ack_quorum, 2);
+}
+
+TEST(ServiceSpecTest, ErrorsNameTheField) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"({"program":"b"})", "'name'"},
+      {R"({"name":"../a","program":"b"})", "'name'"},
+      {R"({"name":"a"})", "'program'"},
+      {R"({"name":"a","program":7})", "'program'"},
+      {R"({"name":"a","program":"b","arguments":"x"})", "'arguments'"},
+      {R"({"name":"a","program":"b","arguments":[1]})", "'arguments'"},
+      {R"({"name":"a","program":"b","environment":{"A":1}})", "'environment.A'"},
+      {R"({"name":"a","program":"b","spare":"LUKEWARM"})", "'spare'"},
+      {R"({"name":"a","program":"b","standby":1})", "'standby'"},
+      {R"({"name":"a","program":"b","replicas":10})", "'replicas'"},
+      {R"({"name":"a","program":"b","replicas":2.5})", "'replicas'"},
+      {R"({"name":"a","program":"b","replicas":2,"ack_quorum":3})", "'ack_quorum'"},
+      {R"({"name":"a","program":"b","predictors":{}})", "'predictors'"},
+      {R"({"name":"a","program":"b","predictors":[{}]})", "'predictors[0].plugin'"},
+      {R"({"name":"a","program":"b","predictors":[{"plugin":"t","config":3}]})", "'predictors[0].config'"},
+      {R"({"name":"a","program":"b","predictors":[{"plugin":"t","conifg":{}}]})", "'predictors[0].conifg'"},
+      {R"({"name":"a","program":"b","policy":{"assign_at":2}})", "'policy.assign_at'"},
+      {R"({"name":"a","program":"b","policy":{"switch_at":0.3}})", "'policy.switch_at'"},
+      {R"({"name":"a","program":"b","policy":{"dwel_ms":1}})", "'policy.dwel_ms'"},
+      {R"({"name":"a","program":"b","typo":1})", "'typo'"},
+      {R"([])", "object"},
+      {R"({"name":)", "not JSON"},
+      {std::string(300'000, ' '), "longer than"},
+  };
+  for (const auto& [text, part] : cases) {
+    Result<ServiceSpec> spec = ParseServiceSpec(text);
+    ASSERT_FALSE(spec.ok()) << text;
+    EXPECT_EQ(spec.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(spec.status().message().find(part), std::string::npos) << spec.status().message();
+  }
+}
+
+TEST(PlanTest, EverythingSurvivesEncoding) {
+  Plan plan;
+  plan.service = "kv1";
+  plan.coordinator = "c1";
+  plan.term = 7;
+  plan.spare = "n4";
+  plan.spare_reason = "forecast";
+  plan.restarts = {{"n1", 100, 5}};
+  plan.predicted_moves = 2;
+  plan.moves = 3;
+  EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
+  plan.move = {MoveKind::kUnplanned, MoveStep::kTakeOver, "n1", "n4", Epoch(3), {1, 2}, "killed", true, 1718, 20};
+  EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
+}
+
+TEST(PlanTest, RefusesWhatIsNoPlan) {
+  EXPECT_EQ(DecodePlan("").status().code(), StatusCode::kCorruption);
+  EXPECT_EQ(DecodePlan("{}").status().code(), StatusCode::kCorruption);
+  Plan plan;
+  plan.move.kind = MoveKind::kFirst;
+  std::string text = EncodePlan(plan);
+  text.replace(text.find("first"), 5, "burst");
+  EXPECT_EQ(DecodePlan(text).status().code(), StatusCode::kCorruption);
+}
+
+Instant At(int64_t ms) { return Instant(ms * kNsPerMs); }
+
+std::vector<Forecast> P(double probability) {
+  Forecast forecast;
+  forecast.status = ForecastStatus::kOk;
+  forecast.probability = probability;
+  return {forecast};
+}
+
+TEST(RiskTest, TheHighestOfThoseThatCanSayDecides) {
+  Risk risk;
+  std::vector<Forecast> forecasts = {P(0.1)[0], P(0.95)[0], P(0.6)[0]};
+  forecasts[1].status = ForecastStatus::kAbstain;
+  risk.Observe(forecasts, PolicySpec(), At(0));
+  EXPECT_EQ(risk.forecast().probability, 0.6);
+  EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+}
+
+TEST(RiskTest, ASwitchNeedsPersistence) {
+  const PolicySpec policy;
+  Risk risk;
+  risk.Observe(P(0.9), policy, At(0));
+  EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+  EXPECT_EQ(risk.next(), At(policy.persist_ms));
+  risk.Observe(P(0.6), policy, At(500));  // an interruption starts it over
+  risk.Observe(P(0.9), policy, At(600));
+  risk.Advance(policy, At(1500));
+  EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+  risk.Advance(policy, At(1600));
+  EXPECT_EQ(risk.level(), RiskLevel::kSwitch);
+  risk.Observe(P(0.55), policy, At(1700));  // between the thresholds it stays
+  EXPECT_EQ(risk.level(), RiskLevel::kSwitch);
+  risk.Observe(P(0.45), policy, At(1800));
+  EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+}
+
+TEST(RiskTest, SilenceRecedesAndNeverPromotes) {
+  const PolicySpec policy;
+  Risk risk;
+  risk.Observe({}, policy, At(0));
+  EXPECT_EQ(risk.level(), RiskLevel::kNone);
+  risk.Observe(P(0.9), policy, At(0));
+  risk.Advance(policy, At(2000));
+  EXPECT_EQ(risk.level(), RiskLevel::kSwitch);
+  risk.Advance(policy, At(Risk::kFreshMs));  // stale: no longer a reason to switch
+  EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+  EXPECT_EQ(risk.forecast().status, ForecastStatus::kAbstain);
+  risk.Advance(policy, At(Risk::kFreshMs + policy.dwell_ms));
+  EXPECT_EQ(risk.level(), RiskLevel::kNone);
+}
+
+TEST(DecisionsTest, AreRecordedWithWhatTheyWereMadeFrom) {
+  CoreOptions options;
+  options.cluster = "test";
+  options.name = "c1";
+  Scenario scenario(options);
+  for (const char* line : {"none n1 n2", R"(apply {"name":"kv1","program":"/bin/kv"})", "run n1 kv1", "run n2 kv1",
+                           "role n1 PRIMARY kv1 epoch=1", "forecast kv1 0.8 memory will run out in 60 s"}) {
+    scenario.Run(line);
+  }
+  const Event* assigned = nullptr;
+  for (const Event& event : scenario.events()) {
+    if (event.kind == "spare_assigned") assigned = &event;
+  }
+  ASSERT_NE(assigned, nullptr);
+  std::map<std::string, EventValue> details(assigned->details.begin(), assigned->details.end());
+  EXPECT_EQ(assigned->node, "n2");
+  EXPECT_EQ(std::get<std::string>(details.at("predictor")), "threshold");
+  EXPECT_EQ(std::get<std::string>(details.at("predictor_version")), "1");
+  EXPECT_EQ(std::get<double>(details.at("probability")), 0.8);
+  EXPECT_EQ(std::get<std::string>(details.at("reason")), "memory will run out in 60 s");
+  EXPECT_EQ(std::get<int64_t>(details.at("fitness")), 30);
+}
+
+}  // namespace
+}  // namespace understudy::coordinator

@@ -40,8 +40,8 @@ std::vector<Conversation> Conversations() {
         "role n2 MIRRORING kv1 caught_up attempt=7", "chain kv1 2 n2 7", "role n1 WARM", "role n2 PROMOTING kv1",
         "role n2 PRIMARY kv1 epoch=2", "at 4100", "exit n1 exit status 0", "run n1 kv1"},
        "n1 n2",
-       {"n2 FOLLOW kv1", "n1 MIRROR_TO kv1 n2:9000", "n2 PREPARE kv1", "n1 HANDOVER kv1 epoch=1 attempt=7 to=n2",
-        "n1 STOP_APP kv1", "n1 START_APP kv1"},
+       {"n2 FOLLOW kv1", "n2 PREPARE kv1", "n1 HANDOVER kv1 epoch=1 attempt=7 to=n2", "n1 STOP_APP kv1",
+        "n1 START_APP kv1"},
        "n2",
        2});
   Conversation killed{

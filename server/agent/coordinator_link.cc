@@ -69,12 +69,13 @@ bool CoordinatorLink::Accept(const Result<NextCommandResponse>& answer) {
     pause_ms_ = 0;
     return true;
   }
-  if (heard_) {
+  if (heard_ || !complained_) {
     const std::string why = answered ? answer->detail : answer.status().ToString();
     LogWarning("agent",
                options_.node + ": no coordinator at " + client_->address() + " (" + why + "); the application runs on");
   }
   heard_ = false;
+  complained_ = true;
   return false;
 }
 
@@ -117,7 +118,7 @@ void CoordinatorLink::Report() {
                           sent = report](Result<NextCommandResponse> answer) mutable {
                            if (alive.expired() || session != session_) return;
                            reporting_ = false;
-                           if (answer.ok() && answer->code == StatusCode::kOk) {
+                           if (Accept(answer)) {
                              Heard(sent.done);
                            } else if (!answer.ok() && answer.status().code() == StatusCode::kUnavailable) {
                              // Never sent. After a lost answer they may have been seen: samples are not worth twice.

@@ -59,7 +59,8 @@ class CoordinatorLink {
   size_t current_ = 0;    // of options_.coordinators
   uint64_t session_ = 0;  // answers of earlier connections' calls are ignored
   int64_t pause_ms_ = 0;
-  bool heard_ = false;  // any coordinator, since the last complaint
+  bool heard_ = false;  // the last call was answered well
+  bool complained_ = false;
   bool reporting_ = false;
   bool report_again_ = false;
   bool report_posted_ = false;

@@ -3,16 +3,16 @@
 import argparse
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from local_cluster import Cluster, Failed, Load, node_of, service_of, serving
 
 MIB = 1 << 20
 NODES = ["n1", "n2", "n3", "n4"]
@@ -21,10 +21,6 @@ LEAK_BYTES_PER_S = 16 * MIB
 RSS_BOUND = "256 MiB"      # sure of the failure once above this for FOR_S
 RSS_FAILS_AT = "768 MiB"   # where the process would die
 FOR_S = 2
-
-
-class Failed(Exception):
-    """Something the demonstration cannot go on after; the text is for people."""
 
 
 def service_file(name, program):
@@ -38,21 +34,6 @@ def service_file(name, program):
                    "cooldown_ms": 10000},
         "checkpoint_interval_ms": 5000,
     }
-
-
-def free_ports(count):
-    """Ports nobody listens on, below the range from which the kernel takes those of outgoing connections."""
-    ports = []
-    while len(ports) < count:
-        port = random.randrange(20000, 30000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in ports:
-            ports.append(port)
-    return ports
 
 
 class Terminal:
@@ -94,85 +75,6 @@ class Terminal:
             if self.live and self.status:
                 sys.stdout.write("\r\x1b[K")
             self.status = ""
-
-
-class Cluster:
-    """understudyd with four nodes, and the operator's command on it."""
-
-    def __init__(self, build, data):
-        self.build, self.data = build, data
-        coordinator, log, *apps = free_ports(2 + len(NODES))
-        self.coordinator = f"127.0.0.1:{coordinator}"
-        self.endpoints = [f"127.0.0.1:{port}" for port in apps]
-        self.output = open(data / "understudyd.log", "wb")
-        self.daemon = subprocess.Popen(
-            [build / "bin/understudyd", "--data-dir", data / "cluster", "--listen", self.coordinator,
-             "--log-listen", f"127.0.0.1:{log}", "--stop-applications",
-             "--plugin-folder", build / "lib/understudy/predictors",
-             "--nodes", ",".join(f"{node}:{port}" for node, port in zip(NODES, apps)),
-             "--sample-interval-ms", "500"],
-            stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL, start_new_session=True)
-
-    def command(self, *words, check=True):
-        done = subprocess.run([self.build / "bin/understudy", *words, "--coordinator", self.coordinator],
-                              capture_output=True, text=True, timeout=60, check=False)
-        if check and done.returncode != 0:
-            raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
-        return done
-
-    def status(self):
-        """The status document, or None while the coordinator does not answer."""
-        if self.daemon.poll() is not None:
-            raise Failed(f"understudyd ended by itself (status {self.daemon.returncode}), see {self.data}/understudyd.log")
-        done = self.command("status", "--json", check=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def stop(self):
-        if self.daemon.poll() is None:
-            self.daemon.terminate()
-            try:
-                self.daemon.wait(15)
-            except subprocess.TimeoutExpired:
-                self.daemon.kill()
-                self.daemon.wait()
-        self.output.close()
-        # Applications outlive their agent by design; none may outlive the demonstration.
-        mark = str(self.data).encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
-
-
-class Load:
-    """resp_check, driven by lines."""
-
-    def __init__(self, build, data, endpoints):
-        services = [word for name in SERVICES for word in ("--service", name + "=" + ",".join(endpoints))]
-        self.errors = open(data / "resp_check.log", "wb")
-        self.process = subprocess.Popen([build / "bin/resp_check", *services], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.errors, text=True, start_new_session=True)
-        self.lock = threading.Lock()
-
-    def ask(self, line):
-        with self.lock:
-            try:
-                self.process.stdin.write(line + "\n")
-                self.process.stdin.flush()
-                answer = self.process.stdout.readline()
-            except OSError as error:
-                raise Failed(f"the load client is gone: {error}") from error
-        if not answer:
-            raise Failed("the load client ended by itself")
-        return json.loads(answer)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.errors.close()
 
 
 class Timeline(threading.Thread):
@@ -241,29 +143,6 @@ class Demo:
         self.moves = []
         self.problems = []
 
-    def wait(self, what, seconds, probe):
-        """The first true result of `probe`, called with the status."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            status = self.cluster.status()
-            result = status and probe(status)
-            if result:
-                return result
-            time.sleep(0.1)
-        raise Failed(f"within {seconds} s this did not happen: {what}")
-
-    @staticmethod
-    def service(status, name):
-        return next((one for one in status["services"] if one["name"] == name), None)
-
-    @staticmethod
-    def node(status, name):
-        return next((one for one in status["nodes"] if one["name"] == name), {})
-
-    def serving(self, status, name):
-        service = self.service(status, name)
-        return service if service and service["state"] == "SERVING" and service["primary"] else None
-
     def start(self):
         build = Path(self.options.build_dir).resolve()
         for program in ("understudyd", "understudy", "resp_kv", "resp_check"):
@@ -275,18 +154,16 @@ class Demo:
         else:
             self.data = Path(tempfile.mkdtemp(prefix="demo-", dir=build))
         self.terminal.heading("Three services, four nodes: one is the spare")
-        self.cluster = Cluster(build, self.data)
-        self.wait("the coordinator answers and knows all nodes", 30, lambda status: len(status["nodes"]) == len(NODES))
+        self.cluster = Cluster(build, self.data, NODES, ["--sample-interval-ms", "500"])
+        self.cluster.wait("the coordinator answers and knows all nodes", 30, lambda status: len(status["nodes"]) == len(NODES))
         for name in SERVICES:
-            path = self.data / f"{name}.json"
-            path.write_text(json.dumps(service_file(name, build / "bin/resp_kv"), indent=1), encoding="utf-8")
-            self.cluster.command("service", "apply", str(path))
-        status = self.wait("all three services are served", 60,
-                           lambda status: all(self.serving(status, name) for name in SERVICES) and status)
-        self.first = {name: self.service(status, name)["primary"] for name in SERVICES}
+            self.cluster.apply(service_file(name, build / "bin/resp_kv"))
+        status = self.cluster.wait("all three services are served", 60,
+                           lambda status: all(serving(status, name) for name in SERVICES) and status)
+        self.first = {name: service_of(status, name)["primary"] for name in SERVICES}
         for name, primary in self.first.items():
             self.terminal.line(f"{name} is served by {primary['node']} at {primary['endpoint']}, pid {primary['pid']}")
-        self.load = Load(build, self.data, self.cluster.endpoints)
+        self.load = Load(build, self.data, SERVICES, self.cluster.endpoints)
         self.timeline = Timeline(self.terminal, self.cluster, self.load)
         self.timeline.start()
         deadline = time.monotonic() + 20
@@ -313,17 +190,17 @@ class Demo:
         time.sleep(2)
         self.load.ask("mark before")
         began_ms = self.cluster.status()["unix_ms"]
-        before = self.serving(self.cluster.status(), name)["primary"]
+        before = serving(self.cluster.status(), name)["primary"]
         cause(before)
-        record = self.wait(f"{name} is moved", seconds, lambda status: self.serving(status, name) and last_move(status))
+        record = self.cluster.wait(f"{name} is moved", seconds, lambda status: serving(status, name) and last_move(status))
         # Until the first write after it the gap is not over.
         deadline = time.monotonic() + 10
         while self.load.ask("status")["services"][name]["endpoint"] == before["endpoint"]:
             if time.monotonic() > deadline:
                 raise Failed(f"no write reached the new primary of {name}")
             time.sleep(0.05)
-        self.wait(f"{before['node']} is back as a spare", 60,
-                  lambda status: self.node(status, before["node"]).get("state") == "WARM")
+        self.cluster.wait(f"{before['node']} is back as a spare", 60,
+                  lambda status: node_of(status, before["node"]).get("state") == "WARM")
         self.terminal.line(f"{'spare':<16} {before['node']:<8} restarted, back in the pool", "32")
         window = self.load.ask("mark after")["services"][name]
         done = {"kind": record["kind"], "service": name, "from": record["from"], "to": record["to"],
@@ -349,7 +226,7 @@ class Demo:
         self.move("kv2", "unplanned", kill, 60)
 
         self.terminal.heading("(c) the third service was left alone")
-        untouched = self.serving(self.cluster.status(), "kv3")
+        untouched = serving(self.cluster.status(), "kv3")
         if not untouched or untouched["primary"]["pid"] != self.first["kv3"]["pid"]:
             self.problems.append("kv3: it was to be left alone, and is now another process")
         time.sleep(2)

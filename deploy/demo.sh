@@ -43,4 +43,4 @@ if [ "$build" = yes ]; then
     cmake --build "$build_dir" --target understudyd understudy resp_kv resp_check predictor_threshold)
 fi
 # Debian's own Python: nothing but its standard library is used.
-exec /usr/bin/python3 "$here/demo.py" --build-dir "$build_dir" "${arguments[@]}"
+exec /usr/bin/python3 -B "$here/demo.py" --build-dir "$build_dir" "${arguments[@]}"

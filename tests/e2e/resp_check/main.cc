@@ -168,6 +168,7 @@ int Main(int argc, char** argv) {
   }
   Checker checker(SystemClock(), std::move(loads));
   if (seconds > 0) {
+    // tidy: allow(sleep): the time for which load is wanted.
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     const Json report = checker.Verify();
     std::cout << report.dump(2) << std::endl;

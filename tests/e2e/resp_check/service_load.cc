@@ -177,6 +177,7 @@ CheckResult ServiceLoad::Check(int unread_after_ms) {
       std::optional<Reply> answer;
       while (!answer.has_value() && clock_->Now() < deadline) {
         if (!EnsureConnected(&reader)) {
+          // tidy: allow(sleep): between two attempts to connect.
           std::this_thread::sleep_for(kAfterFailure);
           continue;
         }

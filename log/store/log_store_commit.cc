@@ -48,7 +48,7 @@ Status LogStoreImpl::Admit(const JournalEntry& entry) const {
     return {StatusCode::kResourceExhausted, "the journal's index is too far behind"};
   }
   const bool fits = offset_ + queue_bytes_ + kGroupHeaderBytes + framed <= Limit(entry.kind);
-  if (disk_full_ && !fits && ready_.size() < (IsBatch(entry.kind) ? 2u : 1u)) {
+  if (disk_full_ && !fits && NoSegmentFor(entry.kind)) {
     return {StatusCode::kResourceExhausted, "disk full: " + dir_ + " has no space for the journal"};
   }
   return Status::Ok();
@@ -84,16 +84,19 @@ uint64_t LogStoreImpl::FreshLimit(JournalKind kind) const {
 
 uint64_t LogStoreImpl::Limit(JournalKind kind) const {
   if (kind == JournalKind::kSeal || kind == JournalKind::kTrim) return active_end_;
-  // On a full disk without a spare segment, the active one is the reserve: for copies, seals and trims.
-  if (IsBatch(kind) && disk_full_ && ready_.empty()) return 0;
+  if (IsBatch(kind) && active_is_reserve_) return 0;
   const uint64_t control = ControlBytes(options_.segment_bytes);
   return active_end_ > control ? active_end_ - control : 0;
+}
+
+bool LogStoreImpl::NoSegmentFor(JournalKind kind) const {
+  return ready_.empty() && (IsBatch(kind) || !segment_files_->has_reserve());
 }
 
 LogStoreImpl::Room LogStoreImpl::RoomFor(const QueuedEntry& entry, uint64_t group_bytes) const {
   const JournalKind kind = entry.entry.kind;
   if (offset_ + group_bytes + entry.framed_bytes() <= Limit(kind)) return Room::kFits;
-  if (disk_full_ && ready_.size() < (IsBatch(kind) ? 2u : 1u)) return Room::kFull;
+  if (disk_full_ && NoSegmentFor(kind)) return Room::kFull;
   return Room::kRotate;
 }
 
@@ -120,7 +123,7 @@ bool LogStoreImpl::Take(std::deque<QueuedEntry>* from, JournalGroup* group) {
     Room room = Room::kFits;
     if (group->rotate) {
       const bool fits = kSegmentHeaderBytes + group->framed_bytes + framed <= FreshLimit(next.entry.kind);
-      if (!fits || (IsBatch(next.entry.kind) && !group->needs_spare)) return false;
+      if (!fits || IsBatch(next.entry.kind) == group->may_use_reserve) return false;
     } else {
       room = RoomFor(next, group->framed_bytes);
     }
@@ -144,7 +147,7 @@ bool LogStoreImpl::Take(std::deque<QueuedEntry>* from, JournalGroup* group) {
     if (room == Room::kRotate) {
       if (!group->entries.empty()) return false;
       group->rotate = true;
-      group->needs_spare = IsBatch(next.entry.kind);
+      group->may_use_reserve = !IsBatch(next.entry.kind);
     }
     group->framed_bytes += framed;
     group->entries.push_back(std::move(next));
@@ -174,23 +177,27 @@ std::unique_ptr<CommitGroup> LogStoreImpl::TakeGroup() {
 }
 
 Status LogStoreImpl::ChooseSegment(JournalGroup* group) {
-  const size_t wanted = group->needs_spare ? 2 : 1;
-  while (true) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (ready_.size() >= wanted) {
-        group->segment = ready_.front();
-        group->offset = kSegmentHeaderBytes;
-        ready_.pop_front();
-        return Status::Ok();
-      }
-    }
-    // Written faster than segments are made ahead: one without zeros will do.
-    UNDERSTUDY_RETURN_IF_ERROR(segment_files_->Create(false, [this](SegmentRef made) {
-      const std::lock_guard lock(mutex_);
-      ready_.push_back(std::move(made));
-    }));
+  const auto take = [&] {
+    const std::lock_guard lock(mutex_);
+    if (ready_.empty()) return false;
+    group->segment = ready_.front();
+    group->offset = kSegmentHeaderBytes;
+    ready_.pop_front();
+    return true;
+  };
+  if (take()) return Status::Ok();
+  const auto hand_out = [this](SegmentRef made) {
+    const std::lock_guard lock(mutex_);
+    ready_.push_back(std::move(made));
+  };
+  // Written faster than segments are made ahead: one without zeros will do.
+  Status made = segment_files_->Create(false, hand_out);
+  if (made.code() == StatusCode::kResourceExhausted && group->may_use_reserve && segment_files_->has_reserve()) {
+    group->used_reserve = true;
+    made = segment_files_->AdoptReserve(hand_out);
   }
+  if (made.ok()) UNDERSTUDY_CHECK(take());
+  return made;
 }
 
 Status LogStoreImpl::WriteGroup(JournalGroup* group) {
@@ -294,6 +301,13 @@ void LogStoreImpl::ApplyGroup(const JournalGroup& group) {
 void LogStoreImpl::PutBack(JournalGroup* group, GroupOutcome* outcome) {
   if (!disk_full_) LogWarning("store", dir_ + ": appends are refused: " + group->written.message());
   disk_full_ = true;
+  // Segments without their blocks are no space.
+  std::erase_if(ready_, [this](SegmentRef& segment) {
+    const Result<uint64_t> size = segment->reader->Size();
+    if (size.ok() && *size >= segment->header.bytes) return false;
+    dead_.push_back(std::move(segment));
+    return true;
+  });
   for (auto queued = group->entries.rbegin(); queued != group->entries.rend(); ++queued) {
     if (queued->seq != 0) {
       queue_.push_front(std::move(*queued));
@@ -324,6 +338,7 @@ GroupOutcome LogStoreImpl::FinishGroup(std::unique_ptr<CommitGroup> taken) {
     segments_[active_->id()] = active_;
     offset_ = kSegmentHeaderBytes;
     active_end_ = active_->header.bytes;
+    active_is_reserve_ = group->used_reserve;
     rotations_.push_back(clock_->Now());
     if (rotations_.size() > kRotationsRemembered) rotations_.erase(rotations_.begin());
     if (background_ != nullptr) background_->Wake();

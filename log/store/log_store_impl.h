@@ -37,6 +37,8 @@ class JournalGroup : public CommitGroup {
   uint64_t framed_bytes = 0;
   uint64_t number = 0;
   uint32_t nonce = 0;
+  bool may_use_reserve = false;  // to rotate: seals, trims and copies only
+  bool used_reserve = false;
   SegmentRef segment;  // where it was written
   uint64_t offset = 0;
   std::vector<uint64_t> entry_offsets;
@@ -81,6 +83,7 @@ class LogStoreImpl : public LogStore {
   uint64_t FreshLimit(JournalKind kind) const;  // of an empty segment
   bool Take(std::deque<QueuedEntry>* from, JournalGroup* group);
   enum class Room { kFits, kRotate, kFull };
+  bool NoSegmentFor(JournalKind kind) const;                           // mutex_ held
   Room RoomFor(const QueuedEntry& entry, uint64_t group_bytes) const;  // mutex_ held
   uint64_t Limit(JournalKind kind) const;  // of the active segment, for entries of that kind; mutex_ held
   void FailBatches(std::vector<GroupOutcome::Failed>* failed);  // all queued ones; mutex_ held
@@ -130,8 +133,9 @@ class LogStoreImpl : public LogStore {
   std::deque<SegmentRef> ready_;             // prepared, ascending
   std::vector<SegmentRef> dead_;             // to be recycled once no reader holds them
   SegmentRef active_;
-  uint64_t offset_ = 0;      // in active_: where the next group goes
-  uint64_t active_end_ = 0;  // not beyond this: the segment's size, less when the disk ran full under it
+  uint64_t offset_ = 0;             // in active_: where the next group goes
+  uint64_t active_end_ = 0;         // not beyond this: the segment's size, less when the disk ran full under it
+  bool active_is_reserve_ = false;  // batches wait for another
   uint64_t next_group_ = 1;
   uint64_t nonce_state_ = 0;
   std::deque<QueuedEntry> queue_;

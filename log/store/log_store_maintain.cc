@@ -10,8 +10,8 @@
 namespace understudy {
 namespace {
 
-constexpr size_t kReadyWanted = 2;  // the next segment, and the reserve for seals and copies
-constexpr size_t kReadyMax = 16;    // recycled files kept for the writer; more are removed
+constexpr size_t kReadyWanted = 1;
+constexpr size_t kReadyMax = 16;  // recycled files kept for the writer; more are removed
 constexpr size_t kBusyRotations = 2;
 constexpr int64_t kBusyNs = kNsPerSecond;  // that many rotations within it: zeros would only steal bandwidth
 constexpr size_t kRelocateAboveSegments = 4;
@@ -132,7 +132,9 @@ void LogStoreImpl::RecycleDeadSegments() {
   }
   for (SegmentRef& segment : free) {
     Status status;
-    if (ready++ < kReadyMax) {
+    if (!segment_files_->has_reserve()) {
+      status = segment_files_->MakeReserve(std::move(segment));
+    } else if (ready++ < kReadyMax) {
       status = segment_files_->Recycle(std::move(segment), [this](SegmentRef made) {
         const std::lock_guard lock(mutex_);
         ready_.push_back(std::move(made));
@@ -149,10 +151,11 @@ void LogStoreImpl::RecycleDeadSegments() {
 void LogStoreImpl::PrepareSegments() {
   while (true) {
     bool busy = false;
+    const bool reserve = segment_files_->has_reserve();
     {
       const std::lock_guard lock(mutex_);
       if (!dead_status_.ok()) return;
-      if (ready_.size() >= kReadyWanted) {
+      if (ready_.size() >= kReadyWanted && reserve) {
         if (disk_full_ && !index_needs_reopen_) {
           disk_full_ = false;
           LogInfo("store", dir_ + ": there is space again, appends are taken");
@@ -160,13 +163,16 @@ void LogStoreImpl::PrepareSegments() {
         return;
       }
       const Instant now = clock_->Now();
-      busy = std::count_if(rotations_.begin(), rotations_.end(), [now](Instant at) { return now - at < kBusyNs; }) >=
-             static_cast<ptrdiff_t>(kBusyRotations);
+      busy = !disk_full_ && std::count_if(rotations_.begin(), rotations_.end(), [now](Instant at) {
+                              return now - at < kBusyNs;
+                            }) >= static_cast<ptrdiff_t>(kBusyRotations);
     }
-    const Status made = segment_files_->Create(!busy, [this](SegmentRef segment) {
-      const std::lock_guard lock(mutex_);
-      ready_.push_back(std::move(segment));
-    });
+    const Status made = reserve ? segment_files_->Create(!busy,
+                                                         [this](SegmentRef segment) {
+                                                           const std::lock_guard lock(mutex_);
+                                                           ready_.push_back(std::move(segment));
+                                                         })
+                                : segment_files_->MakeReserve();
     if (made.ok()) continue;
     const std::lock_guard lock(mutex_);
     if (made.code() != StatusCode::kResourceExhausted) return Die(made);
@@ -176,7 +182,7 @@ void LogStoreImpl::PrepareSegments() {
   }
 }
 
-// Space that is kept so that, on a full disk, the index can be written, and so dead segments be recycled.
+// A file whose space is given up so that, on a full disk, the index can be written, and so dead segments be recycled.
 void LogStoreImpl::KeepReserve() {
   const std::string path = dir_ + "/RESERVE";
   const Result<bool> there = files_->Exists(path);

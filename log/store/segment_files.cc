@@ -58,6 +58,13 @@ Result<FoundSegments> SegmentFiles::OpenAll() {
   FoundSegments found;
   for (const std::string& name : *names) {
     const uint64_t id = IdOfName(name);
+    if (id == 0 && dir_ + "/" + name == ReservePath()) {
+      const Result<uint64_t> size = files_->FileSize(ReservePath());
+      if (size.ok() && *size == segment_bytes_) {
+        has_reserve_ = true;
+        continue;
+      }
+    }
     if (id == 0) {
       UNDERSTUDY_RETURN_IF_ERROR(files_->Remove(dir_ + "/" + name));
       continue;
@@ -75,12 +82,38 @@ Result<FoundSegments> SegmentFiles::OpenAll() {
   return found;
 }
 
+std::string SegmentFiles::TemporaryPath() {
+  const std::lock_guard lock(mutex_);
+  return fmt::format("{}/new-{}.tmp", dir_, next_temporary_++);
+}
+
+bool SegmentFiles::has_reserve() const {
+  const std::lock_guard lock(mutex_);
+  return has_reserve_;
+}
+
+Status SegmentFiles::KeepAsReserve(const std::string& prepared) {
+  UNDERSTUDY_RETURN_IF_ERROR(files_->Rename(prepared, ReservePath()));
+  UNDERSTUDY_RETURN_IF_ERROR(files_->SyncDir(dir_));
+  const std::lock_guard lock(mutex_);
+  has_reserve_ = true;
+  return Status::Ok();
+}
+
+Status SegmentFiles::MakeReserve() {
+  const Result<std::string> prepared = Prepare(true);
+  if (!prepared.ok()) return prepared.status();
+  return KeepAsReserve(*prepared);
+}
+
+Status SegmentFiles::MakeReserve(SegmentRef dead) {
+  const Result<std::string> prepared = TakeBack(std::move(dead));
+  if (!prepared.ok()) return prepared.status();
+  return KeepAsReserve(*prepared);
+}
+
 Result<std::string> SegmentFiles::Prepare(bool zeroed) {
-  std::string path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = fmt::format("{}/new-{}.tmp", dir_, next_temporary_++);
-  }
+  const std::string path = TemporaryPath();
   const auto fill = [&]() -> Status {
     auto file = files_->OpenForWrite(path, FileSystem::OpenMode::kTruncate);
     if (!file.ok()) return file.status();
@@ -98,11 +131,19 @@ Result<std::string> SegmentFiles::Prepare(bool zeroed) {
 
 Result<std::string> SegmentFiles::TakeBack(SegmentRef dead) {
   UNDERSTUDY_CHECK(dead.use_count() == 1);
-  std::string path;
-  {
-    const std::lock_guard lock(mutex_);
-    path = fmt::format("{}/new-{}.tmp", dir_, next_temporary_++);
+  // One that was made without zeros gets the blocks it lacks, or goes.
+  const auto fill = [&]() -> Status {
+    const Result<uint64_t> size = dead->reader->Size();
+    if (!size.ok()) return size.status();
+    if (*size >= segment_bytes_) return Status::Ok();
+    UNDERSTUDY_RETURN_IF_ERROR(dead->writer->WriteZeros(*size, segment_bytes_ - *size));
+    return dead->writer->Sync();
+  };
+  if (const Status filled = fill(); !filled.ok()) {
+    if (filled.code() == StatusCode::kResourceExhausted) (void)Remove(std::move(dead));
+    return filled;
   }
+  const std::string path = TemporaryPath();
   UNDERSTUDY_RETURN_IF_ERROR(files_->Rename(dead->path, path));
   // The old name must be gone durably before the header is overwritten.
   UNDERSTUDY_RETURN_IF_ERROR(files_->SyncDir(dir_));

@@ -1,7 +1,8 @@
 // The journal's files: made ahead with zeros, given an id and a salt, recycled when dead, opened again after a restart.
 //
 // A file gets its name "<id>.seg" only after its header is synced, so an unreadable header under that name is
-// corruption, never an interrupted preparation. Files with other names are leftovers and are removed.
+// corruption, never an interrupted preparation. "reserve.spare" is the reserve; files with other names are leftovers
+// and are removed.
 #pragma once
 
 #include <cstdint>
@@ -58,6 +59,20 @@ class SegmentFiles {
   }
   Status Remove(SegmentRef dead);
 
+  // The reserve: one file full of zeros, without id, that is kept for seals and copies on a full disk. It outlives
+  // restarts.
+  bool has_reserve() const;
+  Status MakeReserve();
+  Status MakeReserve(SegmentRef dead);  // of a dead segment, of which the caller holds the only reference
+  template <class HandOut>
+  Status AdoptReserve(HandOut hand_out) {
+    {
+      const std::lock_guard lock(mutex_);
+      has_reserve_ = false;
+    }
+    return Adopt(ReservePath(), hand_out);
+  }
+
  private:
   Result<std::string> Prepare(bool zeroed);
   Result<std::string> TakeBack(SegmentRef dead);
@@ -72,13 +87,17 @@ class SegmentFiles {
   }
   Result<SegmentRef> OpenOne(const std::string& name);
   std::string PathOf(uint64_t id) const;
+  std::string ReservePath() const { return dir_ + "/reserve.spare"; }
+  std::string TemporaryPath();
+  Status KeepAsReserve(const std::string& prepared);
 
   const std::string dir_;
   const DiskId disk_;
   const uint64_t segment_bytes_;
   FileSystem* const files_;
   Random* const random_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  bool has_reserve_ = false;
   uint64_t next_id_ = 1;
   uint64_t next_temporary_ = 1;
 };

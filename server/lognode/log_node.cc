@@ -77,8 +77,13 @@ LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, LogNodeOption
 }
 
 LogNodeImpl::~LogNodeImpl() {
-  const EventLoop::Section section(loop_);
-  Close();
+  {
+    const EventLoop::Section section(loop_);
+    Close();
+  }
+  if (dead_) return;
+  // Nothing is lost without it; the next start reads more of the journal.
+  if (const Status flushed = store_->FlushIndex(); !flushed.ok()) LogWarning("lognode", flushed.ToString());
 }
 
 void LogNodeImpl::Start(std::function<void(Status)> done) {

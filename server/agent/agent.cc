@@ -57,11 +57,16 @@ struct Agent::Impl {
         app(l, {[this](const AppReport& report) { return Admit(report); }, [this](bool urgent) { AppHeard(urgent); },
                 [this](CommandResult result) { coordinator.AddResult(std::move(result)); }}),
         sampler({options.data_dir}),
-        server(std::make_unique<RpcServer>(l, RpcServerOptions())),
+        server(std::make_unique<RpcServer>(l, ServerOptions())),
         coordinator(
             l, {options.cluster, options.node, options.coordinators, options.heartbeat_ms}, [this] { return Report(); },
             [this](const Command& command) { OnCommand(command); }) {}
 
+  RpcServerOptions ServerOptions() const {
+    RpcServerOptions server_options;
+    server_options.cluster = options.cluster;
+    return server_options;
+  }
   std::string OutputPath() const { return run_dir + "/" + options.node + ".log"; }
 
   Status Start();
@@ -99,7 +104,6 @@ struct Agent::Impl {
 Status Agent::Impl::Start() {
   UNDERSTUDY_RETURN_IF_ERROR(Check(options));
   UNDERSTUDY_RETURN_IF_ERROR(CreateDirs(SystemFileSystem(), run_dir));
-  // An application learns its cluster from its commands, so the local socket belongs to none.
   server->Serve(&app);
   UNDERSTUDY_RETURN_IF_ERROR(server->Listen("unix:" + socket_path));
   supervisor.SetOnChange([this] { ProcessChanged(); });
@@ -174,7 +178,7 @@ void Agent::Impl::OnCommand(const Command& command) {
 }
 
 void Agent::Impl::StartApp(const Command& command) {
-  const LaunchSite site{options.node, options.host, options.port, "unix:" + socket_path, OutputPath()};
+  const LaunchSite site{options.cluster, options.node, options.host, options.port, "unix:" + socket_path, OutputPath()};
   const Result<SpawnOptions> launch = MakeLaunch(command, site);
   if (!launch.ok()) return Finish(command.id, launch.status());
   Finish(command.id, supervisor.Start(*launch, command.service, command.memory_limit_bytes));

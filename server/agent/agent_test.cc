@@ -155,7 +155,9 @@ class AgentTest : public ::testing::Test {
     start_ticks_ = *ProcessStartTicks(pid_);
   }
   void ConnectApp() {
-    Do([&] { app_ = AgentServiceClient::Create(&loop_, {"", "application", "n1"}, "unix:" + agent_->socket_path()); });
+    Do([&] {
+      app_ = AgentServiceClient::Create(&loop_, {"test", "application", "n1"}, "unix:" + agent_->socket_path());
+    });
   }
   void Poll(AppRole role, std::vector<CommandResult> done = {}) {
     answer_.reset();

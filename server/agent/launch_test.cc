@@ -19,13 +19,14 @@ TEST(LaunchTest, FillsInTheNodesOwnValues) {
   Command command = StartCommand();
   command.arguments = {"--port=${port}", "${endpoint}${node}", "$port ${HOME} ${", "--agent", "${agent}"};
   command.environment = {{"WHERE", "${node}"}, {"UNDERSTUDY_NODE", "somebody else"}};
-  const auto launch = MakeLaunch(command, {"n1", "10.0.0.1", 7001, "unix:/run/n1.sock", "/run/n1.log"});
+  const auto launch = MakeLaunch(command, {"prod", "n1", "10.0.0.1", 7001, "unix:/run/n1.sock", "/run/n1.log"});
   ASSERT_TRUE(launch.ok()) << launch.status().ToString();
   EXPECT_EQ(launch->program, "/bin/kv");
   EXPECT_EQ(launch->output_path, "/run/n1.log");
   EXPECT_EQ(launch->arguments, (std::vector<std::string>{"--port=7001", "10.0.0.1:7001n1", "$port ${HOME} ${",
                                                          "--agent", "unix:/run/n1.sock"}));
   EXPECT_EQ(launch->environment, (std::map<std::string, std::string>{{"UNDERSTUDY_AGENT", "unix:/run/n1.sock"},
+                                                                     {"UNDERSTUDY_CLUSTER", "prod"},
                                                                      {"UNDERSTUDY_NODE", "n1"},
                                                                      {"UNDERSTUDY_PORT", "7001"},
                                                                      {"WHERE", "n1"}}));
@@ -34,12 +35,12 @@ TEST(LaunchTest, FillsInTheNodesOwnValues) {
 TEST(LaunchTest, WhatTheNodeDoesNotHaveIsAnError) {
   Command command = StartCommand();
   command.arguments = {"--port", "${port}"};
-  const auto launch = MakeLaunch(command, {"n1", "127.0.0.1", 0, "unix:/a", "/b"});
+  const auto launch = MakeLaunch(command, {"prod", "n1", "127.0.0.1", 0, "unix:/a", "/b"});
   EXPECT_EQ(launch.status().code(), StatusCode::kInvalidArgument);
   EXPECT_NE(launch.status().message().find("node n1 has none"), std::string::npos) << launch.status().message();
   command = StartCommand();
   command.program.clear();
-  EXPECT_EQ(MakeLaunch(command, {"n1", "h", 1, "a", "b"}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeLaunch(command, {"prod", "n1", "h", 1, "a", "b"}).status().code(), StatusCode::kInvalidArgument);
 }
 
 TEST(RunRecordTest, RoundTripAndGarbage) {

@@ -1,11 +1,11 @@
 #include "log/rpc/rpc_server.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <utility>
 
+#include "log/env/logging.h"
 #include "log/rpc/server_connection.h"
 #include "log/rpc/transport.h"
 #include "understudy/check.h"
@@ -31,6 +31,7 @@ struct RpcServer::Impl {
   const void* served[5] = {};  // by service
 
   void AcceptAll();
+  void Adopt(std::unique_ptr<Transport> transport, std::string peer);
   void ServeMethods(int service, const void* handler, std::vector<Method> methods);
 };
 
@@ -62,6 +63,10 @@ Status RpcServer::Listen(const std::string& address) {
   return Status::Ok();
 }
 
+void RpcServer::Adopt(std::unique_ptr<Transport> transport, std::string peer) {
+  impl_->Adopt(std::move(transport), std::move(peer));
+}
+
 const std::string& RpcServer::address() const { return impl_->address; }
 
 size_t RpcServer::connections() const { return impl_->core.connections.size(); }
@@ -71,22 +76,27 @@ void RpcServer::Impl::AcceptAll() {
     std::string peer;
     auto accepted = AcceptFrom(listen_fd, &peer);
     if (!accepted.ok()) {
-      spdlog::error("rpc: {}: {}", address, accepted.status().message());
+      LogError("rpc", address + ": " + accepted.status().message());
       accept_timer = core.loop->At(core.loop->clock()->Now() + kAcceptPauseNs, [this] { AcceptAll(); });
       return;
     }
     if (*accepted == nullptr) {
       return;
     }
-    if (core.connections.size() >= core.options.connections_max) {
-      spdlog::warn("rpc: {}: refused: {} connections are open, the most allowed", peer, core.connections.size());
-      continue;
-    }
-    const uint64_t id = next_connection++;
-    auto connection = std::make_shared<ServerConnection>(&core, id, std::move(peer));
-    core.connections.emplace(id, connection);
-    connection->Start(std::move(*accepted));
+    Adopt(std::move(*accepted), std::move(peer));
   }
+}
+
+void RpcServer::Impl::Adopt(std::unique_ptr<Transport> transport, std::string peer) {
+  if (core.connections.size() >= core.options.connections_max) {
+    LogWarning("rpc", peer + ": refused: " + std::to_string(core.connections.size()) +
+                          " connections are open, the most allowed");
+    return;
+  }
+  const uint64_t id = next_connection++;
+  auto connection = std::make_shared<ServerConnection>(&core, id, std::move(peer));
+  core.connections.emplace(id, connection);
+  connection->Start(std::move(transport));
 }
 
 void RpcServer::Impl::ServeMethods(int service, const void* handler, std::vector<Method> methods) {

@@ -9,6 +9,7 @@
 
 #include "log/rpc/event_loop.h"
 #include "log/rpc/services.h"
+#include "log/rpc/transport.h"
 #include "understudy/status.h"
 
 namespace understudy {
@@ -31,6 +32,9 @@ class RpcServer {
   // "host:port" (port 0: any; see address()) or "unix:/path". One address a server.
   Status Listen(const std::string& address);
   const std::string& address() const;  // with the real port
+
+  // Serves a connection that was made elsewhere; `peer` is its name in the log.
+  void Adopt(std::unique_ptr<Transport> transport, std::string peer);
 
   // Which services this port serves. nullptr: not served, its methods are unknown here.
   void Serve(LogServiceHandler* handler);

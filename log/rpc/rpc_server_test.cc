@@ -3,14 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/base_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include <mutex>
 
 #include "gen/LogService.h"
+#include "log/env/logging.h"
 #include "log/rpc/await.h"
 #include "log/rpc/test_handlers.h"
 #include "log/rpc/test_peer.h"
@@ -31,34 +30,27 @@ namespace tp = apache::thrift::protocol;
 
 using Server = RunningServer<HoldingLogService>;
 
-class CaptureSink : public spdlog::sinks::base_sink<std::mutex> {
- public:
-  std::string text() {
-    std::lock_guard lock(mutex_);
-    return text_;
-  }
-
- private:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    text_.append(message.payload.data(), message.payload.size());
-    text_ += '\n';
-  }
-  void flush_() override {}
-  std::string text_;
-};
-
 // What was logged since it was made.
 class LogLines {
  public:
-  LogLines() : before_(spdlog::default_logger()), sink_(std::make_shared<CaptureSink>()) {
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", sink_));
+  LogLines() {
+    SetLogSink([shared = shared_](LogLevel, std::string_view, std::string_view message) {
+      std::lock_guard lock(shared->mutex);
+      shared->text.append(message) += '\n';
+    });
   }
-  ~LogLines() { spdlog::set_default_logger(before_); }
-  std::string text() const { return sink_->text(); }
+  ~LogLines() { SetLogSink(nullptr); }
+  std::string text() {
+    std::lock_guard lock(shared_->mutex);
+    return shared_->text;
+  }
 
  private:
-  std::shared_ptr<spdlog::logger> before_;
-  std::shared_ptr<CaptureSink> sink_;
+  struct Shared {  // a line may be on its way when this is destroyed
+    std::mutex mutex;
+    std::string text;
+  };
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 std::string AppendMessage(Encoding encoding, int32_t seqid, const std::string& batch) {

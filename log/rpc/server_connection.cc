@@ -1,11 +1,10 @@
 #include "log/rpc/server_connection.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "gen/Handshake.h"
+#include "log/env/logging.h"
 #include "log/rpc/protocol_version.h"
 
 namespace understudy::rpc_internal {
@@ -92,21 +91,21 @@ void ServerConnection::Forget() {
 
 void ServerConnection::OnBroken(const Status& why) {
   if (why.code() == StatusCode::kInvalidArgument) {
-    spdlog::warn("rpc: {}: closing the connection: {}", peer_, why.message());
+    LogWarning("rpc", peer_ + ": closing the connection: " + why.message());
   } else {
-    spdlog::debug("rpc: {}: {}", peer_, why.message());
+    LogDebug("rpc", peer_ + ": " + why.message());
   }
   Forget();
 }
 
 void ServerConnection::Refuse(const std::string& why) {
-  spdlog::warn("rpc: {}: closing the connection: {}", peer_, why);
+  LogWarning("rpc", peer_ + ": closing the connection: " + why);
   link_->Close();
   Forget();
 }
 
 void ServerConnection::EndAfterAnswer(const std::string& why) {
-  spdlog::warn("rpc: {}: closing the connection: {}", peer_, why);
+  LogWarning("rpc", peer_ + ": closing the connection: " + why);
   link_->CloseWhenSent(kLingerNs);
   Forget();
 }

@@ -1,0 +1,277 @@
+// A log server's disk as its callers see it: real files, real sockets, two driving threads, one process.
+#include "server/lognode/log_node.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+#include "log/env/file.h"
+#include "log/format/batch.h"
+#include "log/format/crc32c.h"
+#include "log/metadata/embedded_metadata_store.h"
+#include "log/rpc/await.h"
+#include "log/rpc/clients.h"
+#include "server/lognode/disk_registration.h"
+
+namespace understudy {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int64_t kTimeoutMs = 10'000;
+const AttemptId kAttempt{7, 7};
+
+BatchRef MakeBatch(uint64_t log, uint64_t epoch, uint64_t first, const std::vector<std::string>& records) {
+  BatchBuilder builder;
+  for (const std::string& record : records) builder.Add(record, 1);
+  return std::make_shared<const std::string>(builder.Finish(LogId(log), Epoch(epoch), Lsn(first)));
+}
+
+// One disk and the loop that serves it.
+class Server {
+ public:
+  Server(const std::string& data_dir, MetadataStore* metadata) {
+    LogNodeOptions options;
+    options.cluster = "test";
+    options.node = "here";
+    options.data_dir = data_dir;
+    options.listen = "127.0.0.1:0";
+    options.segment_bytes = 1u << 20;
+    options.boot_count_interval_ms = 50;
+    Result<std::unique_ptr<LogNode>> node = LogNode::Open(&loop_, SystemRandom(), metadata, options);
+    EXPECT_TRUE(node.ok()) << node.status().ToString();
+    if (!node.ok()) std::abort();
+    node_ = std::move(node).value();
+    for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { loop_.Run(); });
+    const Result<bool> started = Await<bool>(&loop_, [&](auto done) {
+      node_->Start([done](Status status) { done(status.ok() ? Result<bool>(true) : Result<bool>(status)); });
+    });
+    started_ = started.ok() ? Status::Ok() : started.status();
+    if (!started.ok()) return;
+    const EventLoop::Section section(&loop_);
+    RpcClientOptions client;
+    client.cluster = "test";
+    client_ = LogServiceClient::Create(&loop_, client, node_->address());
+  }
+  ~Server() {
+    {
+      const EventLoop::Section section(&loop_);
+      client_.reset();
+      node_->Close();
+    }
+    loop_.Stop();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  template <class Response, class Request>
+  Response Call(void (LogServiceClient::*method)(const Request&, int64_t, Done<Response>), const Request& request) {
+    Result<Response> answer =
+        Await<Response>(&loop_, [&](auto done) { (client_.get()->*method)(request, kTimeoutMs, std::move(done)); });
+    EXPECT_TRUE(answer.ok()) << answer.status().ToString();
+    return answer.ok() ? std::move(answer).value() : Response();
+  }
+  AppendResponse Append(uint64_t log, uint64_t epoch, uint64_t first, const std::vector<std::string>& records,
+                        uint64_t commit = 0) {
+    return Call(&LogServiceClient::Append,
+                AppendRequest{LogId(log), disk(), Epoch(epoch), kAttempt, Lsn(1), Lsn(commit),
+                              records.empty() ? nullptr : MakeBatch(log, epoch, first, records)});
+  }
+  ReadResponse Read(uint64_t log, uint64_t epoch, uint64_t from, uint64_t to) {
+    return Call(&LogServiceClient::Read,
+                ReadRequest{LogId(log), disk(), Epoch(epoch), Lsn(from), Lsn(to), kReadBytesMax, 0});
+  }
+  SealResponse Seal(uint64_t log, uint64_t epoch) {
+    return Call(&LogServiceClient::Seal, SealRequest{LogId(log), disk(), Epoch(epoch)});
+  }
+  DiskId disk() const { return node_->disk(); }
+  std::string address() const { return node_->address(); }
+  const Status& started() const { return started_; }
+  EventLoop* loop() { return &loop_; }
+
+ private:
+  EventLoop loop_{SystemClock()};
+  std::unique_ptr<LogNode> node_;
+  std::vector<std::thread> threads_;
+  std::unique_ptr<LogServiceClient> client_;
+  Status started_;
+};
+
+class LogNodeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/understudy_lognode_XXXXXX";
+    folder_ = mkdtemp(name);
+    metadata_ = std::move(OpenEmbeddedMetadataStore(folder_ + "/metadata", {}, SystemFileSystem())).value();
+  }
+  void TearDown() override {
+    metadata_.reset();
+    Shell("rm -rf " + folder_);
+  }
+  static void Shell(const std::string& command) { ASSERT_EQ(std::system(command.c_str()), 0) << command; }
+  std::unique_ptr<Server> Start(const std::string& name = "disk") {
+    return std::make_unique<Server>(folder_ + "/" + name, metadata_.get());
+  }
+  DiskEntry EntryOf(const Server& server) {
+    EventLoop loop(SystemClock());
+    auto read = Await<std::optional<MetadataEntry>>(&loop, [&](auto done) {
+      metadata_->Get(DiskKey("test", ToHex(server.disk())),
+                     [done](Result<std::optional<MetadataEntry>> entry) { done(std::move(entry)); });
+    });
+    EXPECT_TRUE(read.ok() && read->has_value());
+    return *DecodeDiskEntry((*read)->value);
+  }
+
+  std::string folder_;
+  std::unique_ptr<MetadataStore> metadata_;
+};
+
+TEST_F(LogNodeTest, AppendsReadsSealsAndTrims) {
+  const auto server = Start();
+  ASSERT_TRUE(server->started().ok()) << server->started().ToString();
+  EXPECT_EQ(server->Append(1, 1, 1, {"a", "b"}).durable_tail, Lsn(2));
+  EXPECT_EQ(server->Append(1, 1, 3, {"c"}, 2).durable_tail, Lsn(3));
+  EXPECT_EQ(server->Append(1, 1, 9, {"z"}).code, StatusCode::kGap);
+  EXPECT_EQ(server->Append(1, 1, 3, {"c"}).code, StatusCode::kOk) << "the same again";
+  EXPECT_EQ(server->Append(1, 1, 3, {"x"}).code, StatusCode::kConflict);
+  const ReadResponse open = server->Read(1, 1, 1, 0);
+  EXPECT_EQ(open.batches, *MakeBatch(1, 1, 1, {"a", "b"})) << "byte for byte, up to the commit";
+  EXPECT_EQ(open.commit, Lsn(2));
+  EXPECT_EQ(server->Read(1, 1, 1, 3).batches, *MakeBatch(1, 1, 1, {"a", "b"}) + *MakeBatch(1, 1, 3, {"c"}));
+  EXPECT_EQ(server->Call(&LogServiceClient::Barrier, BarrierRequest{LogId(1), server->disk(), Epoch(1)}).code,
+            StatusCode::kOk);
+  const auto status = server->Call(&LogServiceClient::ReplicaStatus, ReplicaStatusRequest{LogId(1), server->disk()});
+  EXPECT_EQ(status.tail, Lsn(3));
+  EXPECT_GT(status.bytes, 0u);
+  const SealResponse sealed = server->Seal(1, 1);
+  EXPECT_EQ(sealed.code, StatusCode::kOk);
+  EXPECT_EQ(sealed.tail, Lsn(3));
+  EXPECT_EQ(server->Append(1, 1, 4, {"d"}).code, StatusCode::kFenced);
+  EXPECT_EQ(server->Call(&LogServiceClient::Barrier, BarrierRequest{LogId(1), server->disk(), Epoch(1)}).code,
+            StatusCode::kFenced);
+  EXPECT_EQ(server->Call(&LogServiceClient::Trim, TrimRequest{LogId(1), server->disk(), Lsn(2)}).code, StatusCode::kOk);
+  EXPECT_EQ(server->Read(1, 1, 1, 3).code, StatusCode::kTrimmed);
+  EXPECT_EQ(server->Read(1, 1, 3, 3).batches, *MakeBatch(1, 1, 3, {"c"}));
+}
+
+TEST_F(LogNodeTest, AnotherDiskIsNeverAnsweredFor) {
+  const auto server = Start();
+  AppendRequest append{LogId(1), DiskId{1, 2}, Epoch(1), kAttempt, Lsn(1), Lsn(), MakeBatch(1, 1, 1, {"a"})};
+  EXPECT_EQ(server->Call(&LogServiceClient::Append, append).code, StatusCode::kWrongDisk);
+  CheckpointChunk chunk;
+  chunk.disk = DiskId{1, 2};
+  EXPECT_EQ(server->Call(&LogServiceClient::CheckpointWrite, chunk).code, StatusCode::kWrongDisk);
+}
+
+TEST_F(LogNodeTest, KeepsEverythingOverARestartAndRaisesItsBootCount) {
+  auto server = Start();
+  const DiskId disk = server->disk();
+  EXPECT_EQ(EntryOf(*server).address, server->address());
+  for (uint64_t lsn = 1; lsn <= 50; ++lsn)
+    ASSERT_EQ(server->Append(1, 1, lsn, {"r" + std::to_string(lsn)}).code, StatusCode::kOk);
+  ASSERT_EQ(server->Seal(2, 5).code, StatusCode::kOk) << "a log never heard of is sealed, too";
+  const uint64_t boot_count = EntryOf(*server).boot_count;
+  EXPECT_TRUE(DriveUntil(server->loop(), kTimeoutMs * kNsPerMs, [&] {
+    return EntryOf(*server).boot_count > boot_count;
+  })) << "it goes up while the server runs";
+  server.reset();
+  server = Start();
+  ASSERT_TRUE(server->started().ok()) << server->started().ToString();
+  EXPECT_EQ(server->disk(), disk);
+  EXPECT_GT(EntryOf(*server).boot_count, boot_count + 1);
+  EXPECT_EQ(EntryOf(*server).address, server->address());
+  EXPECT_EQ(server->Append(1, 1, 51, {"on"}).durable_tail, Lsn(51));
+  EXPECT_EQ(server->Append(2, 5, 1, {"no"}).code, StatusCode::kFenced);
+  EXPECT_EQ(server->Read(1, 1, 50, 50).batches, *MakeBatch(1, 1, 50, {"r50"}));
+}
+
+TEST_F(LogNodeTest, ADirectoryRestoredFromAnOldCopyIsRetired) {
+  auto server = Start();
+  ASSERT_EQ(server->Append(1, 1, 1, {"old"}).code, StatusCode::kOk);
+  server.reset();
+  Shell("cp -a " + folder_ + "/disk " + folder_ + "/copy");
+  server = Start();
+  ASSERT_EQ(server->Append(1, 1, 2, {"new"}).code, StatusCode::kOk);
+  server.reset();
+  Shell("rm -rf " + folder_ + "/disk && mv " + folder_ + "/copy " + folder_ + "/disk");
+  for (int start = 0; start < 2; ++start) {  // it stays so
+    server = Start();
+    ASSERT_TRUE(server->started().ok()) << server->started().ToString();
+    EXPECT_EQ(server->Seal(1, 1).code, StatusCode::kDataUnknown);
+    EXPECT_EQ(server->Append(1, 1, 2, {"other"}).code, StatusCode::kDataUnknown);
+    EXPECT_EQ(server->Call(&LogServiceClient::Barrier, BarrierRequest{LogId(1), server->disk(), Epoch(1)}).code,
+              StatusCode::kDataUnknown);
+    EXPECT_EQ(server->Read(1, 1, 1, 1).batches, *MakeBatch(1, 1, 1, {"old"})) << "what its checksums vouch for";
+    EXPECT_EQ(server->Read(1, 1, 2, 2).code, StatusCode::kDataUnknown) << "never SHORT: it cannot tell what it lacks";
+    server.reset();
+  }
+}
+
+TEST_F(LogNodeTest, CopiesFromAnotherDisk) {
+  const auto source = Start("source");
+  const auto target = Start("target");
+  std::string all;
+  for (uint64_t lsn = 1; lsn <= 200; ++lsn) {
+    ASSERT_EQ(source->Append(1, 1, lsn, {std::string(1000, 'x')}, lsn - 1).code, StatusCode::kOk);
+    all += *MakeBatch(1, 1, lsn, {std::string(1000, 'x')});
+  }
+  ASSERT_EQ(source->Seal(1, 1).code, StatusCode::kOk);
+  FetchRequest fetch{LogId(1),
+                     target->disk(),
+                     Epoch(1),
+                     Lsn(1),
+                     Lsn(200),
+                     Lsn(),
+                     {{source->disk(), "127.0.0.1:1"}, {source->disk(), source->address()}}};
+  const FetchResponse fetched = target->Call(&LogServiceClient::Fetch, fetch);
+  EXPECT_EQ(fetched.code, StatusCode::kOk) << fetched.detail;
+  EXPECT_EQ(fetched.tail, Lsn(200));
+  EXPECT_EQ(target->Read(1, 1, 1, 200).batches, all) << "byte for byte";
+  EXPECT_EQ(target->Append(1, 1, 201, {"late"}).code, StatusCode::kFenced) << "the copy is sealed";
+}
+
+TEST_F(LogNodeTest, KeepsCheckpoints) {
+  const auto server = Start();
+  std::string content;
+  for (int i = 0; i < 100'000; ++i) content += std::to_string(i);
+  const size_t half = content.size() / 2;
+  CheckpointChunk chunk{LogId(1), server->disk(), 4, 0, content.substr(0, half), Crc32c(content.substr(0, half)),
+                        false};
+  EXPECT_EQ(server->Call(&LogServiceClient::CheckpointWrite, chunk).code, StatusCode::kOk);
+  CheckpointReadRequest read{LogId(1), server->disk(), 4, 0, kCheckpointChunkBytesMax};
+  EXPECT_EQ(server->Call(&LogServiceClient::CheckpointRead, read).code, StatusCode::kNotFound) << "not complete yet";
+  chunk = {LogId(1), server->disk(), 4, half, content.substr(half), Crc32c("wrong"), true};
+  EXPECT_EQ(server->Call(&LogServiceClient::CheckpointWrite, chunk).code, StatusCode::kCorruption);
+  chunk.crc32c = Crc32c(chunk.bytes);
+  EXPECT_EQ(server->Call(&LogServiceClient::CheckpointWrite, chunk).code, StatusCode::kOk);
+  std::string back;
+  while (back.size() < content.size()) {
+    read.offset = back.size();
+    const CheckpointReadResponse got = server->Call(&LogServiceClient::CheckpointRead, read);
+    ASSERT_EQ(got.code, StatusCode::kOk) << got.detail;
+    ASSERT_FALSE(got.bytes.empty());
+    EXPECT_EQ(got.total_bytes, content.size());
+    EXPECT_EQ(got.crc32c, Crc32c(got.bytes));
+    back += got.bytes;
+  }
+  EXPECT_EQ(back, content);
+  EXPECT_EQ(
+      server->Call(&LogServiceClient::CheckpointDelete, CheckpointDeleteRequest{LogId(1), server->disk(), 4}).code,
+      StatusCode::kOk);
+  read.offset = 0;
+  EXPECT_EQ(server->Call(&LogServiceClient::CheckpointRead, read).code, StatusCode::kNotFound);
+}
+
+TEST_F(LogNodeTest, TwoServersDoNotShareADirectory) {
+  const auto server = Start();
+  EventLoop loop(SystemClock());
+  LogNodeOptions options;
+  options.data_dir = folder_ + "/disk";
+  const auto second = LogNode::Open(&loop, SystemRandom(), metadata_.get(), options);
+  EXPECT_EQ(second.status().code(), StatusCode::kFailedPrecondition) << second.status().ToString();
+}
+
+}  // namespace
+}  // namespace understudy

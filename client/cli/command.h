@@ -76,5 +76,8 @@ int RunPause(const Arguments& arguments);
 int RunResume(const Arguments& arguments);
 int RunLogs(const Arguments& arguments);
 int RunDoctor(const Arguments& arguments);
+int RunBenchAppend(const Arguments& arguments);
+int RunBenchReplay(const Arguments& arguments);
+int RunBenchTakeover(const Arguments& arguments);
 
 }  // namespace understudy::cli

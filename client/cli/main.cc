@@ -66,6 +66,27 @@ std::vector<Command> Commands() {
       "Checks the cluster and this machine, gives a verdict on each and says what to do.\n\n"
       "  understudy doctor\n  understudy doctor --data-dir /var/lib/understudy\n\n"
       "Exit codes: 0 nothing failed (warnings are allowed), 1 a check failed, 2 wrong command line.\n");
+  static const std::string append =
+      std::string(
+          "Appends records through the client library and measures: from a private understudyd that it starts\n"
+          "and removes, or on --coordinator. One of --sync (one writer that waits for each), --threads T\n"
+          "(T writers that wait, one log), --window W (W records in flight).\n\n"
+          "  understudy bench append --sync --records 20000\n"
+          "  understudy bench append --window 16384 --records 10000000 --json\n\n") +
+      kCodes;
+  static const std::string replay =
+      std::string(
+          "Appends records, then reads them from the log server into a sharded hash map: read, checksum, Thrift,\n"
+          "decode, apply.\n\n  understudy bench replay --records 20000000 --lanes 2\n\n") +
+      kCodes;
+  static const std::string takeover =
+      std::string(
+          "Starts a private understudyd with nodes and the resp_kv example, writes through the Redis protocol, and\n"
+          "measures the longest time without a successful write around each move: planned switchovers, kills\n"
+          "with a mirroring spare, and a kill with nothing but a WARM unassigned spare.\n\n"
+          "  understudy bench takeover --moves 100 --kills 100\n  understudy bench takeover --moves 10 --kills 10 "
+          "--behind 0\n\n") +
+      kCodes;
   return {
       {"status", "Services, spares, risk and forecasts at a glance", {}, {}, status.c_str(), RunStatus},
       {"events",
@@ -101,6 +122,39 @@ std::vector<Command> Commands() {
          "whose disk is tested; the working folder if it is absent", 0, 0}},
        doctor.c_str(),
        RunDoctor},
+      {"bench append",
+       "Measures appends",
+       {},
+       {{"replicas", Option::kNumber, "E", "1", "disks of the log; 1", 1, 9},
+        {"records", Option::kNumber, "N", "100000", "how many", 1, 1'000'000'000},
+        {"size", Option::kNumber, "BYTES", "100", "of one record", 1, 1 << 20},
+        {"window", Option::kNumber, "W", "1024", "records in flight", 1, 1 << 20},
+        {"threads", Option::kNumber, "T", "1", "writers that wait", 1, 1024},
+        {"sync", Option::kFlag, "", "", "one writer that waits", 0, 0},
+        {"data-dir", Option::kText, "DIR", ".", "on whose disk the private server keeps its data", 0, 0}},
+       append.c_str(),
+       RunBenchAppend},
+      {"bench replay",
+       "Measures replay into a sharded hash map",
+       {},
+       {{"records", Option::kNumber, "N", "5000000", "how many", 1, 1'000'000'000},
+        {"size", Option::kNumber, "BYTES", "100", "of one record", 8, 1 << 16},
+        {"lanes", Option::kNumber, "L", "2", "threads that apply", 1, 64},
+        {"data-dir", Option::kText, "DIR", ".", "on whose disk the private server keeps its data", 0, 0}},
+       replay.c_str(),
+       RunBenchReplay},
+      {"bench takeover",
+       "Measures the gap of moves and kills",
+       {},
+       {{"moves", Option::kNumber, "N", "100", "planned moves", 0, 100'000},
+        {"kills", Option::kNumber, "N", "100", "kills with a mirroring spare", 0, 100'000},
+        {"behind", Option::kText, "N,N", "100000,1000000",
+         "kills with a WARM unassigned spare, so many records behind the checkpoint; or none", 0, 0},
+        {"behind-kills", Option::kNumber, "N", "3", "of each of those", 1, 1000},
+        {"clients", Option::kNumber, "N", "2", "that write all the while", 1, 256},
+        {"data-dir", Option::kText, "DIR", ".", "on whose disk the private server keeps its data", 0, 0}},
+       takeover.c_str(),
+       RunBenchTakeover},
       {"version", "Says the version", {}, {}, "", RunVersion},
   };
 }

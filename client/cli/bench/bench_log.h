@@ -1,0 +1,43 @@
+// What `bench append` and `bench replay` share: a server, a log on it, a writer that fills it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "client/cli/bench/measure.h"
+#include "client/cli/bench/private_daemon.h"
+#include "client/cli/command.h"
+#include "understudy/log.h"
+
+namespace understudy::cli {
+
+struct BenchLog {
+  std::unique_ptr<PrivateDaemon> daemon;  // null with --coordinator
+  std::string coordinator, name;
+  LogOptions options;
+  std::unique_ptr<Log> log;  // the writer; before the daemon to go
+  ~BenchLog() { log.reset(); }
+};
+
+// Starts a private server unless --coordinator was given, makes a new log and becomes its writer.
+Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments);
+
+struct AppendResult {
+  Status status;
+  uint64_t records = 0;
+  double seconds = 0;
+  Samples latency;
+};
+
+// A payload of `size` bytes that says which record it is of.
+void FillPayload(uint64_t record, std::string* payload);
+// Its conflict key: never 0.
+inline uint64_t KeyOf(uint64_t record) { return record % 1'000'003 + 1; }
+
+// Appends with up to `window` records in flight, from this thread.
+AppendResult AppendWindow(Log* log, uint64_t records, size_t size, uint64_t window, Progress* progress);
+// `threads` threads that each wait for their record before they append the next.
+AppendResult AppendThreads(Log* log, uint64_t records, size_t size, int threads, Progress* progress);
+
+}  // namespace understudy::cli

@@ -1,5 +1,5 @@
-// Plays a conversation written as text (tests/golden/log/*.txt): lines that begin with "> " are commands to a SimCluster,
-// the indented lines behind them are what it said. Other lines are for the reader.
+// Plays a conversation written as text (tests/golden/log/*.txt): lines that begin with "> " are commands to a
+// SimCluster, the indented lines behind them are what it said. Other lines are for the reader.
 #pragma once
 
 #include <memory>

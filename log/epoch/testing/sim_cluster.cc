@@ -87,6 +87,19 @@ SimCluster::SimCluster(int disks, int replicas_target, int ack_quorum) : metadat
   metadata.value.chain.name = "log";
   metadata.value.chain.replicas_target = replicas_target;
   metadata.value.chain.ack_quorum = ack_quorum;
+  metadata.on_change = [this](const VersionedChain& now) { Watch(now); };
+}
+
+void SimCluster::Watch(const VersionedChain& now) {
+  for (const EpochEntry& before : last_chain_.epochs) {
+    const EpochEntry* after = now.chain.Find(before.epoch);
+    if (after == nullptr) continue;
+    if (after->attempt != before.attempt || after->first_lsn != before.first_lsn ||
+        (before.closed() && after->last_lsn != before.last_lsn)) {
+      Violated("epoch " + std::to_string(before.epoch.value()) + " of the chain was rewritten");
+    }
+  }
+  last_chain_ = now.chain;
 }
 
 SimDisk* SimCluster::Find(const DiskId& id) {

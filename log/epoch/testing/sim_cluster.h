@@ -69,8 +69,6 @@ class SimProgram {
   int barriers_done() const { return barriers_done_; }
   int barriers_failed() const { return barriers_failed_; }
   const std::string& last_barrier() const { return last_barrier_; }
-  // When it was answered last, for checking against who owned the log then.
-  std::function<void(const Writer&)> on_barrier_ok;
   void Move(WriterMove move);
   AttemptId DrawAttempt();
   void MirrorTo(SimProgram* spare);  // null: stop
@@ -112,6 +110,8 @@ class SimProgram {
   int barriers_done_ = 0;
   int barriers_failed_ = 0;
   Token next_barrier_ = 1;
+  std::map<Token, bool> barrier_deposed_;  // whether the chain had passed the writer when the barrier was called
+  Lsn last_commit_;
   std::string last_barrier_;
   std::vector<std::pair<Lsn, std::string>> applied_;
   uint64_t losses_ = 0;
@@ -133,6 +133,12 @@ class SimCluster {
   AttemptId DrawAttempt() { return {0xA, next_attempt_++}; }
 
   std::vector<Acked> acked;  // by every program, in the order of acknowledgement
+  // The first rule that was seen broken while it ran: a read barrier of a writer that was deposed when it was called, a
+  // commit that went back, a closed epoch that changed. Check() looks at what is stored.
+  std::string violation;
+  void Violated(const std::string& what) {
+    if (violation.empty()) violation = what;
+  }
 
   // The content at `lsn` of the log according to the chain, from any disk of the epoch that holds it; nullopt: none
   // does.
@@ -142,6 +148,9 @@ class SimCluster {
   std::string Check();
 
  private:
+  void Watch(const VersionedChain& now);
+
+  Chain last_chain_;
   std::vector<std::unique_ptr<SimDisk>> disks_;
   std::map<std::string, std::unique_ptr<SimProgram>> programs_;
   uint64_t next_attempt_ = 1;

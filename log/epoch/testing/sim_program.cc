@@ -93,6 +93,8 @@ void SimProgram::StopFollowing() {
 
 void SimProgram::StartWriter(const EpochEntry& entry) {
   unacked_.clear();
+  barrier_deposed_.clear();
+  last_commit_ = entry.first_lsn - 1;
   writer_ = std::make_unique<Writer>(writer_options, kLog, entry, cluster_->network.now());
   Step(WriterInput(Tick{}));
 }
@@ -111,7 +113,11 @@ bool SimProgram::Append(int count) {
   return true;
 }
 
-void SimProgram::Barrier() { Step(WriterInput(WriterBarrier{next_barrier_++})); }
+void SimProgram::Barrier() {
+  const EpochEntry* last = cluster_->metadata.value.chain.last();
+  barrier_deposed_[next_barrier_] = last == nullptr || last->owner.node != name_;
+  Step(WriterInput(WriterBarrier{next_barrier_++}));
+}
 void SimProgram::Move(WriterMove move) { Step(WriterInput(std::move(move))); }
 AttemptId SimProgram::DrawAttempt() { return cluster_->DrawAttempt(); }
 
@@ -169,6 +175,8 @@ void SimProgram::Perform(WriterEffects& effects) {
   }
   if (effects.commit.has_value()) {
     network.Note(name_, "commit " + std::to_string(effects.commit->value()));
+    if (*effects.commit <= last_commit_) cluster_->Violated("the commit of " + name_ + " went back");
+    last_commit_ = *effects.commit;
     // In a replica change the new epoch is in force already; what is acknowledged here belongs to the chain's word.
     while (!unacked_.empty() && unacked_.begin()->first <= *effects.commit) {
       cluster_->acked.push_back({unacked_.begin()->first, writer_->epoch(), unacked_.begin()->second, name_});
@@ -179,7 +187,10 @@ void SimProgram::Perform(WriterEffects& effects) {
     last_barrier_ = std::string(StatusCodeName(done.code));
     network.Note(name_, "read barrier: " + last_barrier_);
     ++(done.code == StatusCode::kOk ? barriers_done_ : barriers_failed_);
-    if (done.code == StatusCode::kOk && on_barrier_ok) on_barrier_ok(*writer_);
+    if (done.code == StatusCode::kOk && barrier_deposed_[done.token]) {
+      cluster_->Violated("a read barrier of " + name_ + ", deposed when it was called, completed");
+    }
+    barrier_deposed_.erase(done.token);
   }
   if (effects.seal_without_owner.has_value()) network.Note(name_, *effects.seal_without_owner);
   if (effects.move.has_value()) {

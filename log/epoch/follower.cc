@@ -20,7 +20,7 @@ void FollowerEffects::Clear() {
 
 // ---- the chain and the commit ----
 
-void Follower::Impl::OnChain(const VersionedChain& newer, Instant now, FollowerEffects*) {
+void Follower::Impl::OnChain(const VersionedChain& newer, Instant now, FollowerEffects* out) {
   if (have_chain && newer.version <= chain.version) return;
   chain = newer;
   have_chain = true;
@@ -28,6 +28,11 @@ void Follower::Impl::OnChain(const VersionedChain& newer, Instant now, FollowerE
     if (entry.closed()) known = std::max(known, *entry.last_lsn);
   }
   read_at = std::min(read_at, now);  // other disks, or another epoch
+  const EpochEntry* mirrored = chain.chain.Find(mirror_epoch);
+  if (mirrored != nullptr && mirrored->attempt != mirror_attempt) {  // pushed ahead of our chain, and not by its writer
+    if (commit_epoch == mirror_epoch) commit = Lsn();
+    LoseMirror({StatusCode::kFenced, "the stream comes from a writer that the chain does not know"}, true, out);
+  }
 }
 
 void Follower::Impl::OnChainRead(const ChainReadDone& input, Instant now, FollowerEffects* out) {
@@ -70,6 +75,7 @@ void Follower::Impl::LoseMirror(Status why, bool forget, FollowerEffects* out) {
 
 void Follower::Impl::OnMirror(const MirrorPush& push, Instant now, FollowerEffects* out) {
   if (push.log != options.log || push.epoch < mirror_epoch) return;
+  if (push.epoch == mirror_epoch && push.attempt != mirror_attempt) return;
   const EpochEntry* entry = have_chain ? chain.chain.Find(push.epoch) : nullptr;
   if (entry != nullptr && entry->attempt != push.attempt) {
     return LoseMirror({StatusCode::kFenced, "the stream comes from a writer that the chain does not know"}, true, out);
@@ -82,6 +88,7 @@ void Follower::Impl::OnMirror(const MirrorPush& push, Instant now, FollowerEffec
   mirror_on = true;
   if (push.epoch > mirror_epoch) {
     mirror_epoch = push.epoch;
+    mirror_attempt = push.attempt;
     mirror_tail = Lsn();
   }
   if (push.batch != nullptr) {

@@ -63,6 +63,7 @@ struct Follower::Impl {
   size_t mirror_bytes = 0;
   bool mirror_on = false;
   Epoch mirror_epoch;
+  AttemptId mirror_attempt;
   Lsn mirror_tail;  // end of the newest push of mirror_epoch; 0: none yet
   Instant mirror_heard;
 

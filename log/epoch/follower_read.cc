@@ -16,6 +16,13 @@ bool Follower::Impl::MirrorCovers(const EpochEntry& entry) const {
 }
 
 void Follower::Impl::IssueRead(Instant now, FollowerEffects* out) {
+  if (read_token != 0) {
+    // A poll at the tail of an epoch that has ended since brings nothing, and its disk may be dead: do not wait for it.
+    const EpochEntry* entry = chain.chain.Covering(next);
+    const bool outdated =
+        entry != nullptr && (entry->epoch != read_request.epoch || (entry->closed() && read_request.to == Lsn(0)));
+    if (outdated) read_token = 0;
+  }
   if (!have_chain || trimmed || read_token != 0 || now < read_at || !read.empty() ||
       unapplied_bytes >= options.unapplied_bytes_max) {
     return;

@@ -181,6 +181,28 @@ Result<int64_t> ProcessStartTicks(int64_t pid) {
   return static_cast<int64_t>(std::strtoll(stat->c_str() + at, nullptr, 10));
 }
 
+Result<std::string> EnvironmentOf(int64_t pid, const std::string& name) {
+  const Result<std::string> entries = ReadSmallFile("/proc/" + std::to_string(pid) + "/environ", 4u << 20);
+  if (!entries.ok()) return entries.status();
+  const std::string wanted = '\0' + name + '=';  // each entry ends with a zero byte
+  const size_t found = ('\0' + *entries).find(wanted);
+  if (found == std::string::npos) return Status(StatusCode::kNotFound, name + " is not in the environment");
+  return std::string(entries->c_str() + found + name.size() + 1);
+}
+
+std::vector<int64_t> FindProcesses(const std::string& name, const std::string& value) {
+  std::vector<int64_t> found;
+  const Result<std::vector<std::string>> entries = SystemFileSystem()->ListDir("/proc");
+  if (!entries.ok()) return found;
+  for (const std::string& entry : *entries) {
+    const auto pid = static_cast<pid_t>(std::strtol(entry.c_str(), nullptr, 10));
+    if (pid <= 1 || getpgid(pid) != pid) continue;
+    const Result<std::string> has = EnvironmentOf(pid, name);
+    if (has.ok() && *has == value) found.push_back(pid);
+  }
+  return found;
+}
+
 Result<uint64_t> CountDescriptors(const std::string& fd_folder) {
   struct stat info {};
   if (stat(fd_folder.c_str(), &info) != 0) {

@@ -53,6 +53,11 @@ class Process {
 // Field 22 of /proc/PID/stat. kNotFound when there is no such process (a zombie counts as none).
 Result<int64_t> ProcessStartTicks(int64_t pid);
 
+// Leaders of process groups that were started with NAME=VALUE in their environment, as far as this user may look.
+std::vector<int64_t> FindProcesses(const std::string& name, const std::string& value);
+// The value a process was started with; kNotFound.
+Result<std::string> EnvironmentOf(int64_t pid, const std::string& name);
+
 // How many descriptors are open: `fd_folder` is /proc/PID/fd. Constant time where the kernel counts them (6.2 and
 // later).
 Result<uint64_t> CountDescriptors(const std::string& fd_folder);

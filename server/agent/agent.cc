@@ -53,7 +53,8 @@ struct Agent::Impl {
         run_dir(Absolute(options.data_dir) + "/run"),
         socket_path(run_dir + "/" + options.node + ".sock"),
         incarnation(static_cast<int64_t>(random->Next64() >> 1)),
-        supervisor(l, {run_dir + "/" + options.node + ".json", OutputPath(), options.output_bytes_max}),
+        supervisor(
+            l, {run_dir + "/" + options.node + ".json", "unix:" + socket_path, OutputPath(), options.output_bytes_max}),
         app(l, {[this](const AppReport& report) { return Admit(report); }, [this](bool urgent) { AppHeard(urgent); },
                 [this](CommandResult result) { coordinator.AddResult(std::move(result)); }}),
         sampler({options.data_dir}),
@@ -107,7 +108,7 @@ Status Agent::Impl::Start() {
   server->Serve(&app);
   UNDERSTUDY_RETURN_IF_ERROR(server->Listen("unix:" + socket_path));
   supervisor.SetOnChange([this] { ProcessChanged(); });
-  supervisor.AdoptRecorded();
+  supervisor.AdoptLeftBehind();
   coordinator.Start();
   next_sample = loop->clock()->Now();
   Sample();

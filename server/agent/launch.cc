@@ -56,6 +56,7 @@ Result<SpawnOptions> MakeLaunch(const Command& start, const LaunchSite& site) {
   launch.environment["UNDERSTUDY_AGENT"] = site.agent_address;
   launch.environment["UNDERSTUDY_CLUSTER"] = site.cluster;
   launch.environment["UNDERSTUDY_NODE"] = site.node;
+  launch.environment["UNDERSTUDY_SERVICE"] = start.service;
   if (site.port != 0) launch.environment["UNDERSTUDY_PORT"] = std::to_string(site.port);
   return launch;
 }

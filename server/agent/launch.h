@@ -21,7 +21,7 @@ struct LaunchSite {
 };
 
 // ${port}, ${node}, ${endpoint} and ${agent} in the arguments and the environment's values are replaced; other ${...}
-// stay as they are. Adds UNDERSTUDY_AGENT, _CLUSTER, _NODE and _PORT to the environment. kInvalidArgument: no
+// stay as they are. Adds UNDERSTUDY_AGENT, _CLUSTER, _NODE, _PORT and _SERVICE to the environment. kInvalidArgument: no
 // program, or ${port} or ${endpoint} on a node that has none.
 Result<SpawnOptions> MakeLaunch(const Command& start, const LaunchSite& site);
 

@@ -29,6 +29,7 @@ TEST(LaunchTest, FillsInTheNodesOwnValues) {
                                                                      {"UNDERSTUDY_CLUSTER", "prod"},
                                                                      {"UNDERSTUDY_NODE", "n1"},
                                                                      {"UNDERSTUDY_PORT", "7001"},
+                                                                     {"UNDERSTUDY_SERVICE", "kv"},
                                                                      {"WHERE", "n1"}}));
 }
 

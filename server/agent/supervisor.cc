@@ -24,6 +24,25 @@ Supervisor::~Supervisor() {
   loop_->Cancel(kill_timer_);
 }
 
+bool Supervisor::AdoptLeftBehind() {
+  if (!AdoptRecorded() && !AdoptByEnvironment()) return false;
+  LogInfo("agent", "adopted " + Name(state_));
+  return true;
+}
+
+bool Supervisor::AdoptByEnvironment() {
+  for (const int64_t pid : FindProcesses("UNDERSTUDY_AGENT", options_.agent_address)) {
+    const Result<int64_t> start_ticks = ProcessStartTicks(pid);
+    const Result<std::string> service = EnvironmentOf(pid, "UNDERSTUDY_SERVICE");
+    if (!start_ticks.ok() || !service.ok()) continue;
+    Result<std::unique_ptr<Process>> process = Process::Adopt(pid, *start_ticks);
+    if (!process.ok()) continue;
+    Watch(std::move(process).value(), *service, 0);
+    return true;
+  }
+  return false;
+}
+
 bool Supervisor::AdoptRecorded() {
   const Result<std::string> text = ReadSmallFile(options_.record_path, 4096);
   const std::optional<RunRecord> record = text.ok() ? DecodeRunRecord(*text) : std::nullopt;
@@ -31,7 +50,6 @@ bool Supervisor::AdoptRecorded() {
   Result<std::unique_ptr<Process>> process = Process::Adopt(record->pid, record->start_ticks);
   if (!process.ok()) return false;
   Watch(std::move(process).value(), record->service, record->memory_limit_bytes);
-  LogInfo("agent", "adopted " + Name(state_));
   return true;
 }
 

@@ -17,6 +17,7 @@ namespace understudy {
 
 struct SupervisorOptions {
   std::string record_path;
+  std::string agent_address;  // what its application has as UNDERSTUDY_AGENT
   std::string output_path;
   uint64_t output_bytes_max = 16u << 20;
 };
@@ -42,8 +43,9 @@ class Supervisor {
   void SetOnChange(std::function<void()> fn) { on_change_ = std::move(fn); }
   const Supervised& state() const { return state_; }
 
-  // The process of the run record, if it still lives.
-  bool AdoptRecorded();
+  // What an earlier agent of this node left running: the process of its run record, or, when it died before it could
+  // write that, the one that has this agent's address in its environment.
+  bool AdoptLeftBehind();
   // A process that says it is this node's application. kNotFound when there is no such process, kFailedPrecondition
   // when another one runs.
   Status Adopt(int64_t pid, int64_t start_ticks, const std::string& service);
@@ -62,6 +64,8 @@ class Supervisor {
   void RotateOutput();
 
  private:
+  bool AdoptRecorded();
+  bool AdoptByEnvironment();
   void Watch(std::unique_ptr<Process> process, const std::string& service, int64_t memory_limit_bytes);
   void OnPidfd();
   void Kill();

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <map>
 
 #include "log/env/clock.h"
 #include "log/env/file.h"
@@ -42,10 +43,10 @@ class SupervisorTest : public ::testing::Test {
   }
   std::unique_ptr<Supervisor> Make() {
     const EventLoop::Section section(&loop_);
-    return std::make_unique<Supervisor>(&loop_, SupervisorOptions{folder_ + "/run.json", output(), 1000});
+    return std::make_unique<Supervisor>(&loop_, SupervisorOptions{folder_ + "/run.json", agent(), output(), 1000});
   }
   Status Shell(const std::string& script) {
-    return Do([&] { return supervisor_->Start({"/bin/bash", {"-c", script}, {}, output()}, "kv", 0); });
+    return Do([&] { return supervisor_->Start({"/bin/bash", {"-c", script}, environment_, output()}, "kv", 0); });
   }
   bool Until(const std::function<bool()>& condition) { return DriveUntil(&loop_, kLongNs, condition); }
   bool OutputHas(const std::string& text) {
@@ -54,9 +55,11 @@ class SupervisorTest : public ::testing::Test {
       return output_now.ok() && output_now->find(text) != std::string::npos;
     });
   }
+  std::string agent() const { return "unix:" + folder_ + "/sock"; }
   std::string output() const { return folder_ + "/output"; }
 
   std::string folder_;
+  std::map<std::string, std::string> environment_;
   EventLoop loop_{SystemClock()};
   std::unique_ptr<Supervisor> supervisor_;
 };
@@ -153,7 +156,7 @@ TEST_F(SupervisorTest, TheNextSupervisorAdoptsWhatRunsAndNoticesItsEnd) {
     return 0;
   });
   supervisor_ = Make();
-  ASSERT_TRUE(Do([&] { return supervisor_->AdoptRecorded(); }));
+  ASSERT_TRUE(Do([&] { return supervisor_->AdoptLeftBehind(); }));
   EXPECT_EQ(supervisor_->state().pid, before.pid);
   EXPECT_EQ(supervisor_->state().service, "kv");
   EXPECT_EQ(supervisor_->state().starts, 0);
@@ -165,7 +168,7 @@ TEST_F(SupervisorTest, TheNextSupervisorAdoptsWhatRunsAndNoticesItsEnd) {
   });
   EXPECT_TRUE(Until([&] { return stopped; }));
   EXPECT_EQ(supervisor_->state().process, ProcessState::kExited);
-  EXPECT_FALSE(Make()->AdoptRecorded()) << "nothing is left to adopt";
+  EXPECT_FALSE(Make()->AdoptLeftBehind()) << "nothing is left to adopt";
 }
 
 TEST_F(SupervisorTest, AStrangerWithTheRecordedNumberIsNotAdopted) {
@@ -176,8 +179,23 @@ TEST_F(SupervisorTest, AStrangerWithTheRecordedNumberIsNotAdopted) {
   record->replace(record->find(ticks), ticks.size(), "1" + ticks);
   ASSERT_TRUE(ReplaceFile(SystemFileSystem(), folder_ + "/run.json", *record).ok());
   auto other = Make();
-  EXPECT_FALSE(Do([&] { return other->AdoptRecorded(); }));
+  EXPECT_FALSE(Do([&] { return other->AdoptLeftBehind(); }));
   EXPECT_EQ(other->state().process, ProcessState::kNone);
+}
+
+TEST_F(SupervisorTest, WhatWasStartedJustBeforeTheAgentDiedIsFoundByItsEnvironment) {
+  environment_ = {{"UNDERSTUDY_AGENT", agent()}, {"UNDERSTUDY_SERVICE", "kv"}};
+  ASSERT_TRUE(Shell("sleep 1000 & wait $!").ok());
+  const Supervised before = supervisor_->state();
+  ASSERT_TRUE(SystemFileSystem()->Remove(folder_ + "/run.json").ok());
+  Do([&] {
+    supervisor_.reset();
+    return 0;
+  });
+  supervisor_ = Make();
+  ASSERT_TRUE(Do([&] { return supervisor_->AdoptLeftBehind(); }));
+  EXPECT_EQ(supervisor_->state().pid, before.pid) << "the leader of the group, not a child of its";
+  EXPECT_EQ(supervisor_->state().service, "kv");
 }
 
 TEST_F(SupervisorTest, OutputIsBounded) {

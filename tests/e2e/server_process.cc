@@ -65,9 +65,7 @@ ServerProcess::ServerProcess(std::string data_dir)
       coordinator_("127.0.0.1:" + std::to_string(FreePort())),
       log_("127.0.0.1:" + std::to_string(FreePort())) {}
 
-ServerProcess::~ServerProcess() {
-  if (process_ != nullptr) Kill();
-}
+ServerProcess::~ServerProcess() { Kill(); }
 
 void ServerProcess::Start(std::vector<std::string> more_flags) {
   std::vector<std::string> flags = {"--data-dir", data_dir_, "--listen", coordinator_, "--log-listen", log_};
@@ -77,7 +75,9 @@ void ServerProcess::Start(std::vector<std::string> more_flags) {
   process_ = std::move(process).value();
 }
 
-void ServerProcess::Kill() { EndWith(SIGKILL); }
+void ServerProcess::Kill() {
+  if (process_ != nullptr) EndWith(SIGKILL);
+}
 
 std::string ServerProcess::EndWith(int signal) {
   (void)process_->Signal(signal, false).ok();  // an error: it is gone already

@@ -18,7 +18,7 @@ class ServerProcess {
 
   // Starts it on the same ports as ever. Does not wait until it serves.
   void Start(std::vector<std::string> more_flags = {});
-  // kill -9, and waits until it is gone.
+  // kill -9, and waits until it is gone. Nothing when it does not run.
   void Kill();
   // Sends the signal and waits for the end: "exit status 0".
   std::string EndWith(int signal);

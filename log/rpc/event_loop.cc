@@ -134,8 +134,10 @@ void EventLoop::Impl::Dispatch(const epoll_event* events, int count) {
     }
     dispatcher = true;
   }
-  for (int waiting; (waiting = sections_waiting.load(std::memory_order_acquire)) > 0;) {
-    sections_waiting.wait(waiting, std::memory_order_acquire);
+  // One Section that waits goes first; not all that may come meanwhile, or these would starve the loop.
+  const uint32_t entered = sections_entered.load(std::memory_order_acquire);
+  if (sections_waiting.load(std::memory_order_acquire) > 0) {
+    sections_entered.wait(entered, std::memory_order_acquire);
   }
   bool wake = false;
   {
@@ -246,9 +248,10 @@ EventLoop::Section::Section(EventLoop* loop) : loop_(loop) {
   auto& impl = *loop->impl_;
   impl.sections_waiting.fetch_add(1, std::memory_order_acq_rel);
   loop->strand_.lock();
-  if (impl.sections_waiting.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    impl.sections_waiting.notify_all();
-  }
+  // In this order: whoever still sees it waiting will see it enter.
+  impl.sections_waiting.fetch_sub(1, std::memory_order_acq_rel);
+  impl.sections_entered.fetch_add(1, std::memory_order_acq_rel);
+  impl.sections_entered.notify_all();
   impl.in_scope = true;
 }
 

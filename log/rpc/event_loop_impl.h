@@ -61,7 +61,8 @@ struct EventLoop::Impl {
   bool wake_pending = false;                  // likewise
   std::vector<epoll_event> handed;            // likewise
   std::vector<std::function<void()>> posted;  // likewise
-  std::atomic<int> sections_waiting{0};
+  std::atomic<uint32_t> sections_waiting{0};
+  std::atomic<uint32_t> sections_entered{0};  // by waiting for the strand
 
   // Under the strand.
   bool in_scope = false;  // a dispatch or a Section

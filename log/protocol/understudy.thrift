@@ -235,7 +235,7 @@ struct Command {
   14: i64 grace_ms
   15: string cluster
   16: list<string> coordinators   // where the application reaches the metadata
-  17: i64 memory_limit_bytes      // 0: none (RLIMIT_AS is not used; enforced by cgroup where there is one)
+  17: i64 memory_limit_bytes      // 0: none. Predictors see it (docs/metrics.md); agents do not enforce it
 }
 struct CommandResult {
   1: i64 id

@@ -1,0 +1,122 @@
+// A cluster in the test's own process: metadata in LevelDB, log servers on real files, both behind real sockets; and an
+// agent whose commands the test gives.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "log/metadata/embedded_metadata_store.h"
+#include "log/metadata/metadata_store.h"
+#include "log/protocol/control_messages.h"
+#include "log/rpc/event_loop.h"
+#include "log/rpc/rpc_server.h"
+#include "log/rpc/services.h"
+#include "server/lognode/log_node.h"
+#include "understudy/log.h"
+
+namespace understudy::testing {
+
+inline constexpr char kClusterName[] = "test";
+
+// A fresh directory, removed with all its content at the end.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// An event loop and the threads that run it.
+class LoopThreads {
+ public:
+  explicit LoopThreads(int threads) : loop_(SystemClock()) { Start(threads); }
+  ~LoopThreads() { Stop(); }
+  void Start(int threads);
+  void Stop();  // for good
+  EventLoop* loop() { return &loop_; }
+
+ private:
+  EventLoop loop_;
+  std::vector<std::thread> threads_;
+};
+
+class TestCluster {
+ public:
+  explicit TestCluster(int log_servers = 1);
+  ~TestCluster();
+
+  LogOptions log_options(const std::string& node) const;
+  const std::string& coordinator() const { return metadata_address_; }
+
+  // Ends a log server without a word (its clients' connections break) and starts it again on the same data and port.
+  void StopLogServer(int index);
+  void StartLogServer(int index);
+
+ private:
+  struct LogServer {
+    std::unique_ptr<LoopThreads> loop;
+    std::unique_ptr<LogNode> node;
+    std::string address;
+  };
+  TemporaryDirectory directory_;
+  std::unique_ptr<MetadataStore> store_;
+  std::unique_ptr<LoopThreads> metadata_loop_;
+  std::unique_ptr<RpcServer> metadata_server_;
+  std::string metadata_address_;
+  std::vector<LogServer> log_servers_;
+};
+
+// Plays the agent of one application.
+class FakeAgent : private AgentServiceHandler {
+ public:
+  explicit FakeAgent(const TestCluster& cluster);
+  ~FakeAgent() override;
+
+  const std::string& address() const { return address_; }
+  // Queues a command (id, cluster and coordinators are filled in) and waits for its result.
+  Status Carry(Command command);
+  // Queues it and returns its id.
+  int64_t Send(Command command);
+  Status ResultOf(int64_t id);
+  // Waits until a report satisfies `condition`, which it returns; an empty report after half a minute.
+  AppReport WaitFor(const std::function<bool(const AppReport&)>& condition);
+  AppReport last_report();
+  // Breaks the connection and, at Return(), listens again.
+  void GoAway();
+  void Return();
+
+ private:
+  void AppNextCommand(uint64_t connection, AppReport report, uint32_t wait_ms,
+                      Reply<NextCommandResponse> reply) override;
+  void AppReported(uint64_t connection, AppReport report, Reply<NextCommandResponse> reply) override;
+  void OnDisconnect(uint64_t connection) override;
+  void Take(const AppReport& report);
+  void Answer();
+
+  const std::string coordinator_;
+  TemporaryDirectory directory_;
+  std::string address_;
+  LoopThreads loop_;
+  std::unique_ptr<RpcServer> server_;  // strand
+  std::deque<Command> commands_;       // strand
+  Reply<NextCommandResponse> poll_;    // strand; waits for a command
+  EventLoop::TimerId poll_timer_ = 0;  // strand
+  int64_t next_id_ = 1;                // strand
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  AppReport report_;
+  std::map<int64_t, Status> results_;
+};
+
+}  // namespace understudy::testing

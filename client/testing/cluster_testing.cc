@@ -117,8 +117,7 @@ FakeAgent::~FakeAgent() {
 
 void FakeAgent::Return() {
   const EventLoop::Section strand(loop_.loop());
-  RpcServerOptions options;
-  options.cluster = kClusterName;
+  RpcServerOptions options;  // no cluster, as the real agent's
   server_ = std::make_unique<RpcServer>(loop_.loop(), options);
   server_->Serve(this);
   const Status status = server_->Listen(address_);

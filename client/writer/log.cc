@@ -88,7 +88,9 @@ class LogImpl : public Log {
     info.endpoint = last->owner.endpoint;
     info.open = !last->closed();
     info.commit = last->closed() ? *last->last_lsn : last->first_lsn - 1;
-    if (!last->closed()) {
+    if (writer_.epoch() == last->epoch) {
+      info.commit = std::max(info.commit, writer_.commit());
+    } else if (!last->closed()) {
       for (const ReplicaRef& replica : last->disks) info.commit = std::max(info.commit, CommitAt(replica.disk, *last));
     }
     return info;

@@ -119,7 +119,7 @@ void LogWriter::ReadBarrier(std::function<void(Status)> callback) {
   const Lsn upto = impl_->staging.last_appended();
   impl_->runtime->Run([impl = impl_.get(), upto, callback = std::move(callback)]() mutable {
     const Runtime::CallbackScope scope;
-    if (!impl->open) return callback(Status(StatusCode::kFailedPrecondition, "not the writer of the log"));
+    if (!impl->open) return callback(impl->over_why);
     const Token token = impl->next_token++;
     impl->barriers.emplace(token, std::make_pair(upto, std::move(callback)));
     impl->Step(WriterBarrier{token});
@@ -225,6 +225,7 @@ void LogWriter::Impl::AnswerAll(const Status& why) {
 void LogWriter::Impl::Over(const Status& why) {
   open = false;
   draining = false;
+  over_why = why;
   epoch = 0;
   serve_until_ns = INT64_MIN;
   AnswerAll(why);

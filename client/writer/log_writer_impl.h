@@ -84,8 +84,9 @@ struct LogWriter::Impl {
   std::unique_ptr<Writer> writer;
   uint64_t generation = 0;  // of `writer`: answers to an earlier one are ignored
   bool open = false;        // writing
-  int ack_quorum = 1;       // of the epoch
-  bool draining = false;    // everything staged is sent, however much is in flight
+  Status over_why{StatusCode::kFailedPrecondition, "not the writer of the log"};  // when not open
+  int ack_quorum = 1;                                                             // of the epoch
+  bool draining = false;  // everything staged is sent, however much is in flight
   WriterEffects effects;
   std::deque<WriterInput> inbox;
   bool stepping = false;

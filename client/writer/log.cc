@@ -268,7 +268,7 @@ Result<ReplayProgress> LogImpl::Read(Lsn from, std::optional<Lsn> until,
   }
   progress.commit = *until;
   auto shared = std::make_shared<ReadShared>();
-  std::unique_ptr<Tailer> tailer;
+  auto tailer = std::make_shared<std::unique_ptr<Tailer>>();  // posted work may come after the end
   runtime_.Call<bool>([&](std::function<void(bool)> done) {
     FollowerOptions follow;
     follow.log = chains_->log();
@@ -284,8 +284,8 @@ Result<ReplayProgress> LogImpl::Read(Lsn from, std::optional<Lsn> until,
       shared->trimmed = lsn;
       shared->changed.notify_one();
     };
-    tailer = std::make_unique<Tailer>(&cluster_, chains_.get(), follow, std::move(sink));
-    tailer->UseChain(*chain);
+    *tailer = std::make_unique<Tailer>(&cluster_, chains_.get(), follow, std::move(sink));
+    (*tailer)->UseChain(*chain);
     done(true);
   });
   Status status;
@@ -314,13 +314,13 @@ Result<ReplayProgress> LogImpl::Read(Lsn from, std::optional<Lsn> until,
       progress.applied = std::min(*until, item.batch.to);
       if (progress.applied == *until) break;
     }
-    runtime_.Run([&tailer, applied = progress.applied] {
-      if (tailer) tailer->Applied(applied);
+    runtime_.Run([tailer, applied = progress.applied] {
+      if (*tailer) (*tailer)->Applied(applied);
     });
   }
   runtime_.Call<bool>([&](std::function<void(bool)> done) {
-    progress.commit = std::max(progress.commit, tailer->follower().commit());
-    tailer.reset();
+    progress.commit = std::max(progress.commit, (*tailer)->follower().commit());
+    tailer->reset();
     done(true);
   });
   if (!status.ok()) return status;

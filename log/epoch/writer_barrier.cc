@@ -105,6 +105,13 @@ void Writer::Impl::TickBarriers(Instant now, WriterEffects* out) {
   } else if (!round_active && (heartbeat || now >= round_retry_at)) {
     StartRound(now, out);
   }
+  if (heartbeat && !frozen && next_lsn == epoch_first) {
+    // Nothing was appended yet: replicas must hear of the epoch all the same, or a spare that follows it would never
+    // learn that there is nothing to apply.
+    for (ReplicaState& replica : replicas) {
+      if (replica.usable() && !replica.probing && !replica.empty_sent) SendEmpty(replica, out);
+    }
+  }
 }
 
 }  // namespace understudy

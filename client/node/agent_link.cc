@@ -13,10 +13,11 @@ constexpr int64_t kPauseNsMax = 500 * kNsPerMs;
 
 }  // namespace
 
-AgentLink::AgentLink(Runtime* runtime, const std::string& address, std::function<AppReport()> report,
-                     std::function<void(const Command&)> command)
+AgentLink::AgentLink(Runtime* runtime, const std::string& cluster, const std::string& address,
+                     std::function<AppReport()> report, std::function<void(const Command&)> command)
     : runtime_(runtime), report_(std::move(report)), command_(std::move(command)) {
-  RpcClientOptions options;  // no cluster: it is learnt from the commands, the local socket belongs to none
+  RpcClientOptions options;
+  options.cluster = cluster;
   options.role = "application";
   options.name = "application";
   client_ = AgentServiceClient::Create(runtime->loop(), options, address);

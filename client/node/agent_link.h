@@ -18,7 +18,7 @@ namespace understudy {
 class AgentLink {
  public:
   // `report` tells how things stand (without results of commands); `command` is called for each new command.
-  AgentLink(Runtime* runtime, const std::string& address, std::function<AppReport()> report,
+  AgentLink(Runtime* runtime, const std::string& cluster, const std::string& address, std::function<AppReport()> report,
             std::function<void(const Command&)> command);
   ~AgentLink();  // the loop is stopped
   AgentLink(const AgentLink&) = delete;

@@ -55,6 +55,8 @@ Result<std::unique_ptr<Node>> Node::Start(NodeOptions options, StateMachine* sta
   if (agent.front() == '/') agent = "unix:" + agent;
   std::string name = options.node.empty() ? Environment("UNDERSTUDY_NODE") : options.node;
   if (name.empty()) name = options.endpoint;
+  if (options.cluster.empty()) options.cluster = Environment("UNDERSTUDY_CLUSTER");
+  if (options.cluster.empty()) options.cluster = "understudy";
   auto node =
       std::make_unique<NodeImpl>(std::move(options), std::move(name), std::move(agent), state_machine, listener);
   node->Start();
@@ -70,7 +72,8 @@ NodeImpl::NodeImpl(NodeOptions options, std::string node_name, std::string agent
       runtime_(SystemClock()),
       checkpoint_interval_ms_(kCheckpointIntervalMsDefault) {
   agent_ = std::make_unique<AgentLink>(
-      &runtime_, agent, [this] { return Report(); }, [this](const Command& command) { OnCommand(command); });
+      &runtime_, options_.cluster, agent, [this] { return Report(); },
+      [this](const Command& command) { OnCommand(command); });
 }
 
 void NodeImpl::Start() {

@@ -150,6 +150,7 @@ class Instance {
  public:
   Instance(const TestCluster& cluster, const std::string& name) : agent(cluster) {
     options.agent = agent.address();
+    options.cluster = testing::kClusterName;
     options.node = name;
     options.endpoint = "127.0.0.1:" + std::to_string(name.back());
     options.apply_on_primary = true;

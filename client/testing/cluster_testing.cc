@@ -117,7 +117,8 @@ FakeAgent::~FakeAgent() {
 
 void FakeAgent::Return() {
   const EventLoop::Section strand(loop_.loop());
-  RpcServerOptions options;  // no cluster, as the real agent's
+  RpcServerOptions options;
+  options.cluster = kClusterName;
   server_ = std::make_unique<RpcServer>(loop_.loop(), options);
   server_->Serve(this);
   const Status status = server_->Listen(address_);

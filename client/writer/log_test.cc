@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,11 +28,10 @@ std::unique_ptr<Log> MustOpen(const LogOptions& options, const std::string& name
   return log.ok() ? std::move(log).value() : nullptr;
 }
 
-std::map<uint64_t, std::string> MustRead(Log* log, uint64_t from = 1) {
+std::map<uint64_t, std::string> MustRead(Log* log, uint64_t from = 1, std::optional<Lsn> until = std::nullopt) {
   std::map<uint64_t, std::string> records;
-  const Result<ReplayProgress> progress = log->Read(Lsn(from), std::nullopt, [&](const Record& record) {
-    records[record.lsn.value()] = std::string(record.payload);
-  });
+  const Result<ReplayProgress> progress = log->Read(
+      Lsn(from), until, [&](const Record& record) { records[record.lsn.value()] = std::string(record.payload); });
   EXPECT_TRUE(progress.ok()) << progress.status().ToString();
   return records;
 }
@@ -66,7 +66,7 @@ TEST(Log, OpenFindsByNameAndCreatesOnce) {
   ASSERT_TRUE(a->Append("x", 1).Get().ok());
   const auto again = MustOpen(cluster.log_options("n2"), "a", false);
   ASSERT_TRUE(again);
-  EXPECT_EQ(MustRead(again.get()).size(), 1u);
+  EXPECT_EQ(MustRead(again.get(), 1, Lsn(1)).size(), 1u) << "waits until others, too, may know it committed";
   const Result<TailInfo> tail = again->Tail();
   ASSERT_TRUE(tail.ok());
   EXPECT_EQ(tail->epoch, Epoch(1));

@@ -19,6 +19,7 @@ std::string_view RoleName(Role role);
 
 struct NodeOptions {
   std::string agent;             // Unix socket of the agent; empty: the environment's UNDERSTUDY_AGENT
+  std::string cluster;           // empty: the environment's UNDERSTUDY_CLUSTER, or "understudy"
   std::string node;              // this node's name; empty: the environment's UNDERSTUDY_NODE
   std::string endpoint;          // "host:port" where this application's clients reach it
   bool apply_on_primary = false; // Apply() is called for the primary's own records too, after commit

@@ -75,6 +75,15 @@ LogOptions TestCluster::log_options(const std::string& node) const {
   return options;
 }
 
+Chain TestCluster::ChainOf(LogId log) const {
+  std::promise<Chain> promise;
+  store_->Get(LogKey(kClusterName, log.value()), [&](Result<std::optional<MetadataEntry>> entry) {
+    UNDERSTUDY_CHECK(entry.ok() && entry->has_value());
+    promise.set_value(DecodeChain((*entry)->value).value());
+  });
+  return promise.get_future().get();
+}
+
 void TestCluster::StartLogServer(int index) {
   LogServer& server = log_servers_[static_cast<size_t>(index)];
   LogNodeOptions options;

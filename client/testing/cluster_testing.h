@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "log/format/chain.h"
 #include "log/metadata/embedded_metadata_store.h"
 #include "log/metadata/metadata_store.h"
 #include "log/protocol/control_messages.h"
@@ -57,6 +58,8 @@ class TestCluster {
 
   LogOptions log_options(const std::string& node) const;
   const std::string& coordinator() const { return metadata_address_; }
+  // What the metadata say of a log now.
+  Chain ChainOf(LogId log) const;
 
   // Ends a log server without a word (its clients' connections break) and starts it again on the same data and port.
   void StopLogServer(int index);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kDisksMax = 10'000;
 constexpr int64_t kProbeTimeoutMs = 500;
+constexpr int64_t kOthersNs = 50 * kNsPerMs;       // how long the first disk that answers waits for the others
 constexpr int64_t kProbeAgainNs = 200 * kNsPerMs;  // while no disk at all answers
 constexpr int64_t kFetchTimeoutMs = 600'000;
 
@@ -40,22 +41,21 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
         waiting(std::move(waiting)),
         core(std::move(options)) {}
 
-  // Every registered disk is asked whether it is alive; the takeover begins with the first that is, and hears of the
-  // others as they answer.
+  // Every registered disk is asked whether it is alive. The takeover begins when all have answered or failed, or a
+  // moment after the first answer, and then hears of the others as they come.
   void Probe() {
     cluster->List(DiskKey(cluster->name(), ""), kDisksMax,
                   [self = shared_from_this()](Result<std::vector<MetadataEntry>> entries) {
                     if (self->closed) return;
-                    size_t asked = 0;
+                    std::vector<CandidateDisk> disks;
                     if (entries.ok()) {
                       for (const MetadataEntry& entry : *entries) {
-                        const std::optional<CandidateDisk> disk = ParseDisk(entry);
-                        if (!disk) continue;
-                        ++asked;
-                        self->ProbeDisk(*disk);
+                        if (const std::optional<CandidateDisk> disk = ParseDisk(entry)) disks.push_back(*disk);
                       }
                     }
-                    if (self->alive.empty()) self->ProbeAgainLater(entries.ok() && asked == 0);
+                    self->unanswered = disks.size();
+                    for (const CandidateDisk& disk : disks) self->ProbeDisk(disk);
+                    if (disks.empty()) self->ProbeAgainLater(entries.ok());
                   });
   }
 
@@ -65,20 +65,31 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
     request.disk = disk.disk.disk;
     cluster->LogServer(disk.address, Traffic::kAppend)
         ->ReplicaStatus(request, kProbeTimeoutMs, [self = shared_from_this(), disk](Result<ReplicaStatusResponse> r) {
-          if (self->closed || !r.ok() || r->code == StatusCode::kWrongDisk || r->code == StatusCode::kDataUnknown) {
-            return;
-          }
-          for (const CandidateDisk& known : self->alive) {
-            if (known.disk.disk == disk.disk.disk) return;
-          }
-          self->alive.push_back(disk);
-          if (self->started) {
-            self->Step(TakeoverCandidates{self->alive});
-          } else {
-            self->started = true;
-            self->Step(TakeoverStart{self->alive});
-          }
+          if (self->closed) return;
+          if (self->unanswered > 0) --self->unanswered;
+          if (r.ok() && r->code != StatusCode::kWrongDisk && r->code != StatusCode::kDataUnknown) self->Alive(disk);
+          if (self->unanswered > 0 || self->started) return;
+          if (self->alive.empty()) return self->ProbeAgainLater(false);
+          self->Begin();
         });
+  }
+
+  void Alive(const CandidateDisk& disk) {
+    for (const CandidateDisk& known : alive) {
+      if (known.disk.disk == disk.disk.disk) return;
+    }
+    alive.push_back(disk);
+    if (started) return Step(TakeoverCandidates{alive});
+    if (alive.size() > 1) return;
+    cluster->loop()->At(Now() + kOthersNs, [self = shared_from_this()] {
+      if (!self->closed) self->Begin();
+    });
+  }
+
+  void Begin() {
+    if (started) return;
+    started = true;
+    Step(TakeoverStart{alive});
   }
 
   void ProbeAgainLater(bool no_disks) {
@@ -174,6 +185,7 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
   TakeoverEffects effects;
   std::deque<TakeoverInput> inbox;
   std::vector<CandidateDisk> alive;
+  size_t unanswered = 0;
   bool stepping = false;
   bool started = false;
   bool closed = false;

@@ -42,6 +42,20 @@ TEST(ChainTest, ComesBackAsItWas) {
   EXPECT_EQ(EncodeChain(*back), EncodeChain(chain));
 }
 
+// The example of docs/formats.md, word for word.
+TEST(ChainTest, TheDocumentedExampleIsAChain) {
+  const Result<Chain> chain = DecodeChain(R"(
+    {"ack_quorum":1,
+     "chain":[{"ack_quorum":1,"attempt":"11111111111111112222222222222222",
+               "disks":[{"disk":"0123456789abcdeffedcba9876543210","node":"n1"}],
+               "epoch":3,"first_lsn":1000,"owner":{"endpoint":"127.0.0.1:7001","node":"n1"}}],
+     "checkpoints":[{"bytes":5,"disks":["0123456789abcdeffedcba9876543210"],"id":2,"lsn":999}],
+     "log_id":7,"name":"orders","next_checkpoint_id":3,"pins":[],"replicas_target":1,"trim_lsn":999})");
+  ASSERT_TRUE(chain.ok()) << chain.status().ToString();
+  EXPECT_EQ(chain->last()->attempt, (AttemptId{0x1111111111111111, 0x2222222222222222}));
+  EXPECT_EQ(chain->trim_lsn, Lsn(999));
+}
+
 TEST(ChainTest, FindsEpochs) {
   const Chain chain = Example();
   EXPECT_EQ(chain.last()->epoch, Epoch(6));

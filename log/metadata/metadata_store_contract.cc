@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -165,22 +166,23 @@ TEST_P(MetadataStoreContract, CallsQueuedTogetherSeeEachOther) {
 
 TEST_P(MetadataStoreContract, WatchersSeeEveryLaterChangeInOrder) {
   std::mutex mutex;
+  std::condition_variable told;
   std::vector<MetadataEntry> seen;
   ASSERT_TRUE(Swap("/w/early", 0, "not seen").ok());
   const uint64_t watch = store()->Watch("/w/", [&](const MetadataEntry& entry) {
     const std::lock_guard lock(mutex);
     seen.push_back(entry);
+    told.notify_all();
   });
   const uint64_t one = *Swap("/w/a", 0, "1");
   ASSERT_TRUE(Swap("/other", 0, "not seen").ok());
   const uint64_t two = *Swap("/w/a", one, "2");
   ASSERT_FALSE(Swap("/w/a", one, "refused: not seen").ok());
   const uint64_t gone = *Delete("/w/a", two);
-  // A watcher is told soon, not necessarily before the answer.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (std::chrono::steady_clock::now() < deadline) {
-    const std::lock_guard lock(mutex);
-    if (seen.size() >= 3) break;
+  {
+    // A watcher is told soon, not necessarily before the answer.
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(told.wait_for(lock, std::chrono::seconds(20), [&] { return seen.size() >= 3; }));
   }
   store()->Unwatch(watch);
   ASSERT_TRUE(Swap("/w/late", 0, "not seen").ok());

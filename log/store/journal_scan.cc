@@ -80,12 +80,22 @@ class Scanner {
   }
 
   Status Scan(const Segment& segment, uint64_t start) {
+    // Segments are used in the order of their ids. Behind the last group, one segment is searched for groups whose
+    // first one is damaged; of those after it a look at the place of the first group tells that they are unused.
+    if (start == kSegmentHeaderBytes && unused_seen_) {
+      std::string first(kGroupHeaderBytes, '\0');
+      const Result<size_t> got = segment.reader->ReadAt(start, first.size(), first.data());
+      if (!got.ok()) return got.status();
+      if (!DecodeGroupHeader(std::string_view(first).substr(0, *got), segment.header)) return Status::Ok();
+    }
+    const uint64_t groups_before = groups_;
     const Result<uint64_t> size = segment.reader->Size();
     if (!size.ok()) return size.status();
     std::string bytes(*size > start ? *size - start : 0, '\0');
     const Result<size_t> got = segment.reader->ReadAt(start, bytes.size(), bytes.data());
     if (!got.ok()) return got.status();
     ScanView({&segment, start, std::string_view(bytes).substr(0, *got)});
+    unused_seen_ = start == kSegmentHeaderBytes && groups_ == groups_before;
     return Status::Ok();
   }
 
@@ -135,6 +145,7 @@ class Scanner {
     result_.scanned_bytes += group.header->length;
     stopped_at_.clear();
     stopped_torn_ = 0;
+    ++groups_;
   }
 
   void Stop(const View& view, uint64_t at, uint64_t torn) {
@@ -153,6 +164,8 @@ class Scanner {
   ScanResult result_;
   std::string stopped_at_;  // where the expected group did not follow
   uint64_t stopped_torn_ = 0;
+  uint64_t groups_ = 0;
+  bool unused_seen_ = false;
 };
 
 }  // namespace

@@ -170,6 +170,33 @@ TEST(LogStoreTest, TinyBatchesLeaveFewIndexEntries) {
   EXPECT_EQ(SplitBatches(*t.Read(2, 1, 1000, 2000, 1u << 20)).size(), 1001u);
 }
 
+// A writer that works for hours must not make the store grow: cache, index and files follow what is live.
+TEST(LogStoreTest, MemoryAndFilesAreBounded) {
+  TestStore t(1);
+  t.options.cache_bytes_max = 32u << 10;
+  ASSERT_TRUE(t.Open().ok());
+  uint64_t index_most = 0;
+  for (int i = 0; i < 6000; ++i) {
+    t.Append(1 + static_cast<uint64_t>(i % 5), 1, 1, 100);
+    ASSERT_TRUE(t.Commit().fatal.ok());
+    if (i % 50 != 49) continue;
+    for (uint64_t log = 1; log <= 5; ++log) t.Trim(log, t.tails[{log, 1}].value() - 5);
+    ASSERT_TRUE(t.Commit().fatal.ok());
+    t.store->Maintain();
+    t.clock.now = t.clock.now + kNsPerSecond;
+    const StoreStats stats = t.store->Stats();
+    ASSERT_LE(stats.cache_bytes, t.options.cache_bytes_max);
+    ASSERT_LE(stats.journal_bytes, 12 * t.options.segment_bytes);
+    ASSERT_EQ(stats.queue_bytes, 0u);
+    index_most = std::max(index_most, stats.index_entries_memory);
+  }
+  EXPECT_LE(index_most, 10u);
+  for (uint64_t log = 1; log <= 5; ++log) {
+    const uint64_t tail = t.tails[{log, 1}].value();
+    EXPECT_EQ(t.Check(log, 1, tail - 4, tail), "");
+  }
+}
+
 TEST(LogStoreTest, RefusesWhatItCannotHold) {
   QuietLog quiet;
   TestStore t(1);

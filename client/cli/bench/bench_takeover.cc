@@ -55,7 +55,6 @@ class Stage {
     stage->standby_ = standby;
     stage->load_ =
         std::make_unique<RespLoad>(stage->daemon_->endpoints(), static_cast<int>(arguments.Number("clients")));
-    UNDERSTUDY_RETURN_IF_ERROR(stage->WaitUntilReady());
     stage->load_->Start();
     if (!stage->load_->WaitForSuccess(kStepMs)) return Status(StatusCode::kUnavailable, "no write succeeds");
     return stage;

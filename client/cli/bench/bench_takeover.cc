@@ -80,11 +80,17 @@ class Stage {
   }
 
   Result<double> Move() {
-    UNDERSTUDY_RETURN_IF_ERROR(Begin());
-    const Result<std::string> moved =
-        session_->Document([](auto* client, auto done) { client->Switchover("bench", "", kStepMs, std::move(done)); });
-    if (!moved.ok()) return moved.status();
-    return Gap();
+    const Instant deadline = SystemClock()->Now() + kStepMs * kNsPerMs;
+    while (true) {
+      UNDERSTUDY_RETURN_IF_ERROR(Begin());
+      const Result<std::string> moved = session_->Document(
+          [](auto* client, auto done) { client->Switchover("bench", "", kStepMs, std::move(done)); });
+      if (moved.ok()) return Gap();
+      // Refused: the spare has just fallen behind. Nothing was moved; the next window begins anew.
+      const bool refused = moved.status().code() == StatusCode::kFailedPrecondition;
+      if (!refused || Interrupted() || SystemClock()->Now() > deadline) return moved.status();
+      poll(nullptr, 0, kLookMs);
+    }
   }
 
   Result<double> Kill() {

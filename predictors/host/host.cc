@@ -130,12 +130,15 @@ class Host : public PredictorHost, public PluginRunner::Sink {
   void Run() {
     while (true) {
       std::deque<std::function<void()>> commands;
+      bool stopping;
       {
         std::lock_guard lock(mutex_);
         commands.swap(commands_);
-        if (stopping_ && commands.empty()) break;
+        stopping = stopping_;
       }
+      if (stopping && commands.empty()) break;
       for (const auto& command : commands) command();
+      if (stopping) continue;  // its wake-up may have been taken together with that of these commands
       Deadlines();
       Wait();
     }

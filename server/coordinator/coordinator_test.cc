@@ -25,7 +25,7 @@ constexpr char kCluster[] = "test";
 // One node's agent: polls, keeps what it was told, reports what the test says.
 class Agent {
  public:
-  Agent(EventLoop* loop, const std::string& address, const std::string& node) : loop_(loop) {
+  Agent(EventLoop* loop, const std::string& address, const std::string& node, const AgentReport* known) : loop_(loop) {
     RpcClientOptions options;
     options.cluster = kCluster;
     options.role = "agent";
@@ -34,6 +34,7 @@ class Agent {
     report.node = node;
     report.address = "127.0.0.1";
     report.incarnation = 1;
+    if (known != nullptr) report = *known;
     Poll();
     Beat();
   }
@@ -167,9 +168,9 @@ class CoordinatorTest : public testing::Test {
     server_.reset();
     coordinator_.reset();
   }
-  Agent& AddAgent(const std::string& node) {
+  Agent& AddAgent(const std::string& node, const AgentReport* known = nullptr) {
     const std::lock_guard lock(loop_.strand());
-    agents_[node] = std::make_unique<Agent>(&loop_, server_->address(), node);
+    agents_[node] = std::make_unique<Agent>(&loop_, server_->address(), node, known);
     return *agents_[node];
   }
   // Drives the loop until `condition`, which is called with the strand held.
@@ -348,16 +349,14 @@ TEST_F(CoordinatorTest, AnotherCoordinatorGoesOnWithTheMove) {
   With([&] { agents_["n1"]->Exit("killed by signal 9"); });
   ASSERT_TRUE(AwaitTold(*agents_["n2"], CommandKind::kTakeOver));
   const int64_t id = agents_["n2"]->Told(CommandKind::kTakeOver)->id;
-  AgentReport n2_report = agents_["n2"]->report;
+  const AgentReport n1_report = agents_["n1"]->report;
+  const AgentReport n2_report = agents_["n2"]->report;
   const size_t events = Events(0, 0)["last"].get<size_t>();
   With([&] { agents_.clear(); });
   Stop();
   Start();
-  Agent& n2 = AddAgent("n2");
-  With([&] {
-    n2.report = n2_report;
-    n2.Report();
-  });
+  Agent& n2 = AddAgent("n2", &n2_report);
+  AddAgent("n1", &n1_report);
   ASSERT_TRUE(AwaitTold(n2, CommandKind::kTakeOver));
   EXPECT_EQ(n2.Told(CommandKind::kTakeOver)->epoch, Epoch(1));
   EXPECT_GT(n2.Told(CommandKind::kTakeOver)->id, id);  // terms grow

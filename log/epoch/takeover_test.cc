@@ -53,7 +53,7 @@ class TakeoverTest : public ::testing::Test {
   // The CAS that is out now; fails the test when none is.
   Chain Cas() {
     EXPECT_THAT(out_.chain_ops, SizeIs(1));
-    if (out_.chain_ops.empty()) return {};
+    if (out_.chain_ops.empty()) return ChainOf({OpenChain().epochs[0], OpenChain().epochs[0]});
     EXPECT_EQ(out_.chain_ops[0].kind, ChainOp::Kind::kCas);
     cas_ = out_.chain_ops[0].token;
     return out_.chain_ops[0].chain;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "log/epoch/writer_impl.h"
+#include "understudy/check.h"
 
 namespace understudy {
 
@@ -72,7 +73,7 @@ void Writer::Impl::OnBarrier(const BarrierAnswered& input, Instant now, WriterEf
 }
 
 void Writer::Impl::CompleteBarriers(WriterEffects* out) {
-  if (frozen || heard.empty()) return;  // frozen: another may own the log by now
+  UNDERSTUDY_CHECK(!frozen);  // another may own the log by then
   std::erase_if(heard, [&](const BarrierCaller& caller) {
     if (caller.need > commit) return false;
     out->barriers.push_back({caller.token, StatusCode::kOk});

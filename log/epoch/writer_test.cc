@@ -322,6 +322,9 @@ TEST_F(WriterTest, RuleFrozenFromTheCasOnNothingIsAcknowledged) {
   EXPECT_TRUE(out_.move->status.ok());
   EXPECT_EQ(writer_->epoch(), Epoch(2));
   EXPECT_EQ(writer_->next_lsn(), Lsn(3));
+  EXPECT_THAT(out_.barriers, IsEmpty());  // what was said during the freeze proves nothing: a round of epoch 2 must
+  const auto next_round = out_.barrier_sends;
+  ASSERT_THAT(next_round, SizeIs(3));
   sent = out_.appends;
   ASSERT_THAT(sent, SizeIs(3));
   EXPECT_EQ(PeekBatch(*sent[0].request.batch)->epoch, Epoch(2));
@@ -329,6 +332,8 @@ TEST_F(WriterTest, RuleFrozenFromTheCasOnNothingIsAcknowledged) {
   EXPECT_TRUE(VerifyBatch(*sent[0].request.batch).ok());
   Ok(sent[0], 2);
   EXPECT_EQ(Ok(sent[1], 2).commit, Lsn(2));
+  Say(next_round[0], StatusCode::kOk);
+  EXPECT_THAT(Say(next_round[1], StatusCode::kOk).barriers, SizeIs(2));
 }
 
 TEST_F(WriterTest, RuleThawsOnlyWhenTheCasCanNoLongerSucceed) {

@@ -42,16 +42,17 @@ class Terminal:
     def __init__(self):
         self.live = sys.stdout.isatty()
         self.colour = self.live and "NO_COLOR" not in os.environ
-        self.began = time.monotonic()
+        self.began = time.time()
         self.lock = threading.Lock()
         self.status = ""
 
     def paint(self, text, code):
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
-    def line(self, text, code=None):
+    def line(self, text, code=None, unix_s=None):
+        """`unix_s`: when it happened, if that was not now."""
         with self.lock:
-            stamp = f"{time.monotonic() - self.began:6.1f}s  "
+            stamp = f"{(unix_s or time.time()) - self.began:6.1f}s  "
             if self.live:
                 sys.stdout.write("\r\x1b[K")
             print(stamp + (self.paint(text, code) if code else text))
@@ -81,7 +82,8 @@ class Timeline(threading.Thread):
     """Prints events as the coordinator records them, and changes that only the status shows."""
 
     QUIET = {"node_joined", "target_chosen"}
-    COLOURS = {"risk_raised": "33", "switch_started": "35", "move_done": "1;32", "primary_failed": "1;31"}
+    COLOURS = {"risk_raised": "33", "switch_started": "35", "move_done": "1;32", "app_exited": "1;31",
+               "takeover_started": "35"}
 
     def __init__(self, terminal, cluster, load):
         super().__init__(daemon=True)
@@ -89,14 +91,23 @@ class Timeline(threading.Thread):
         self.stopping = threading.Event()
         self.after = 0
         self.seen = {}
+        self.lock = threading.Lock()
 
     def run(self):
-        while not self.stopping.wait(0.3):
+        while not self.stopping.wait(0.2):
+            self.poll()
+
+    def poll(self):
+        with self.lock:
             try:
                 self.events()
                 self.states()
             except (Failed, subprocess.TimeoutExpired, json.JSONDecodeError, KeyError, OSError):
-                continue  # the main thread notices what matters
+                pass  # the main thread notices what matters
+
+    def heading(self, text):
+        self.poll()  # what happened before it stands before it
+        self.terminal.heading(text)
 
     def events(self):
         done = self.cluster.command("events", "--after", str(self.after), "--json", check=False)
@@ -107,7 +118,8 @@ class Timeline(threading.Thread):
             if event["kind"] in self.QUIET:
                 continue
             where = " ".join(word for word in (event.get("service"), event.get("node")) if word)
-            self.terminal.line(f"{event['kind']:<16} {where:<8} {event.get('text', '')}", self.COLOURS.get(event["kind"]))
+            self.terminal.line(f"{event['kind']:<16} {where:<8} {event.get('text', '')}",
+                               self.COLOURS.get(event["kind"]), event["unix_ms"] / 1000)
 
     def states(self):
         status = self.cluster.status()
@@ -183,16 +195,21 @@ class Demo:
 
     def move(self, name, kind, cause, seconds):
         """Has `cause` act on the service's primary, waits for the move and for the old node's return to the pool."""
-        def last_move(status):
+        left = {"s": None}  # until the failure, as last forecast before the move
+
+        def moved(status):
             moves = [one for one in status["moves"] if one["service"] == name and one["started_unix_ms"] >= began_ms]
-            return moves[-1] if moves else None
+            forecast = service_of(status, name).get("forecast") or {}
+            if not moves and forecast.get("status") == "OK":
+                left["s"] = forecast.get("ttf_p50_s")
+            return moves[-1] if moves and serving(status, name) else None
 
         time.sleep(2)
         self.load.ask("mark before")
         began_ms = self.cluster.status()["unix_ms"]
         before = serving(self.cluster.status(), name)["primary"]
         cause(before)
-        record = self.cluster.wait(f"{name} is moved", seconds, lambda status: serving(status, name) and last_move(status))
+        record = self.cluster.wait(f"{name} is moved", seconds, moved)
         # Until the first write after it the gap is not over.
         deadline = time.monotonic() + 10
         while self.load.ask("status")["services"][name]["endpoint"] == before["endpoint"]:
@@ -205,7 +222,7 @@ class Demo:
         window = self.load.ask("mark after")["services"][name]
         done = {"kind": record["kind"], "service": name, "from": record["from"], "to": record["to"],
                 "gap_ms": window["gap_ms"], "replayed": record["replayed"], "lead_s": record["lead_s"],
-                "reason": record.get("reason", "")}
+                "time_left_s": left["s"], "reason": record.get("reason", "")}
         self.moves.append(done)
         if done["kind"] != kind or done["from"] != before["node"]:
             self.problems.append(f"{name}: a {kind} move from {before['node']} was expected, not a {done['kind']} one from "
@@ -215,17 +232,17 @@ class Demo:
         self.start()
 
         def leak(primary):
-            self.terminal.heading(f"(a) {primary['node']} begins to leak {LEAK_BYTES_PER_S // MIB} MiB a second; it would "
-                                  f"die at {RSS_FAILS_AT}")
+            self.timeline.heading(f"(a) {primary['node']} begins to leak {LEAK_BYTES_PER_S // MIB} MiB a second; it would "
+                                 f"die at {RSS_FAILS_AT}")
             self.redis(primary["endpoint"], "DEBUG", "LEAK", str(LEAK_BYTES_PER_S))
         self.move("kv1", "planned", leak, 90)
 
         def kill(primary):
-            self.terminal.heading(f"(b) kill -9 of {primary['node']}, pid {primary['pid']}: nobody was warned")
+            self.timeline.heading(f"(b) kill -9 of {primary['node']}, pid {primary['pid']}: nobody was warned")
             os.kill(primary["pid"], signal.SIGKILL)
         self.move("kv2", "unplanned", kill, 60)
 
-        self.terminal.heading("(c) the third service was left alone")
+        self.timeline.heading("(c) the third service was left alone")
         untouched = serving(self.cluster.status(), "kv3")
         if not untouched or untouched["primary"]["pid"] != self.first["kv3"]["pid"]:
             self.problems.append("kv3: it was to be left alone, and is now another process")
@@ -253,26 +270,27 @@ class Demo:
             "lost": report["lost"] + report["wrong"] + report["unread"],
             "services": {name: {key: one[key] for key in ("acked", "maybe", "lost", "longest_gap_ms")}
                          for name, one in report["services"].items()},
-            "seconds": round(time.monotonic() - self.terminal.began, 1), "problems": self.problems,
+            "seconds": round(time.time() - self.terminal.began, 1), "problems": self.problems,
             "ok": report["ok"] and not self.problems and len(self.moves) == 2,
         }
 
     def table(self, summary):
-        rows = [("move", "service", "from", "to", "lead time", "replayed", "longest gap", "acknowledged", "lost")]
+        rows = [("move", "service", "from", "to", "lead time", "time left", "replayed", "longest gap", "acknowledged", "lost")]
         for move in summary["moves"]:
             lead = "no warning" if move["lead_s"] is None or move["lead_s"] < 0 else f"{move['lead_s']:.1f} s"
-            rows.append((move["kind"], move["service"], move["from"], move["to"], lead, str(move["replayed"]),
+            left = "" if move["time_left_s"] is None else f"{move['time_left_s']:.0f} s"
+            rows.append((move["kind"], move["service"], move["from"], move["to"], lead, left, str(move["replayed"]),
                          f"{move['gap_ms']:.1f} ms", str(move["acked"]), str(move["lost"])))
         for name, one in summary["services"].items():
             if name not in {move["service"] for move in summary["moves"]}:
-                rows.append(("untouched", name, self.first[name]["node"], "", "", "", f"{one['longest_gap_ms']:.1f} ms",
+                rows.append(("untouched", name, self.first[name]["node"], "", "", "", "", f"{one['longest_gap_ms']:.1f} ms",
                              str(one["acked"]), str(one["lost"])))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         print()
         for number, row in enumerate(rows):
             text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
             print(self.terminal.paint(text, "1") if number == 0 else text)
-        print()
+        print("\nlead time: from the first warning to the end of the move. time left: until the forecast failure, when it moved.")
         for problem in summary["problems"]:
             print(self.terminal.paint("PROBLEM  " + problem, "1;31"))
         verdict = (f"{summary['acked']} writes acknowledged, {summary['maybe']} of unknown outcome, {summary['lost']} lost; "

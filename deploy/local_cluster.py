@@ -137,4 +137,8 @@ class Load:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self.errors.close()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            try:
+                stream.close()
+            except OSError:
+                continue  # what was still to be sent has no reader

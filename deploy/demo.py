@@ -85,9 +85,10 @@ class Timeline(threading.Thread):
     COLOURS = {"risk_raised": "33", "switch_started": "35", "move_done": "1;32", "app_exited": "1;31",
                "takeover_started": "35"}
 
-    def __init__(self, terminal, cluster, load):
+    def __init__(self, terminal, cluster):
         super().__init__(daemon=True)
-        self.terminal, self.cluster, self.load = terminal, cluster, load
+        self.terminal, self.cluster = terminal, cluster
+        self.load = None  # there is none yet
         self.stopping = threading.Event()
         self.after = 0
         self.seen = {}
@@ -131,7 +132,7 @@ class Timeline(threading.Thread):
                 of = f" of {node['service']}" if node["service"] else ""
                 self.terminal.line(f"{'state':<16} {node['name']:<8} {node['state']}{of}", "2")
             self.seen[node["name"]] = state
-        load = self.load.ask("status")["services"]
+        load = self.load.ask("status")["services"] if self.load else {}
         parts = []
         for service in status["services"]:
             primary, spare = service.get("primary") or {}, service.get("spare")
@@ -141,8 +142,9 @@ class Timeline(threading.Thread):
             forecast = service.get("forecast") or {}
             if forecast.get("status") == "OK" and forecast.get("probability", 0) > 0.05:
                 text += f" risk {forecast['probability']:.2f}"
-            one = load[service["name"]]
-            parts.append(text + f" {one['acked']} acked")
+            if service["name"] in load:
+                text += f" {load[service['name']]['acked']} acked"
+            parts.append(text)
         self.terminal.redraw("  |  ".join(parts))
 
 
@@ -168,22 +170,23 @@ class Demo:
         self.terminal.heading("Three services, four nodes: one is the spare")
         self.cluster = Cluster(build, self.data, NODES, ["--sample-interval-ms", "500"])
         self.cluster.wait("the coordinator answers and knows all nodes", 30, lambda status: len(status["nodes"]) == len(NODES))
+        self.timeline = Timeline(self.terminal, self.cluster)
+        self.timeline.start()
         for name in SERVICES:
             self.cluster.apply(service_file(name, build / "bin/resp_kv"))
         status = self.cluster.wait("all three services are served", 60,
                            lambda status: all(serving(status, name) for name in SERVICES) and status)
         self.first = {name: service_of(status, name)["primary"] for name in SERVICES}
+        self.timeline.poll()
         for name, primary in self.first.items():
             self.terminal.line(f"{name} is served by {primary['node']} at {primary['endpoint']}, pid {primary['pid']}")
-        self.load = Load(build, self.data, SERVICES, self.cluster.endpoints)
-        self.timeline = Timeline(self.terminal, self.cluster, self.load)
-        self.timeline.start()
+        self.load = self.timeline.load = Load(build, self.data, SERVICES, self.cluster.endpoints)
         deadline = time.monotonic() + 20
         while not all(one["acked"] > 100 for one in self.load.ask("status")["services"].values()):
             if time.monotonic() > deadline:
                 raise Failed("the load client cannot write to all services")
             time.sleep(0.1)
-        self.terminal.heading("Load on all of them: 4 connections each, 1000 writes a second, every one remembered")
+        self.timeline.heading("Load on all of them: 4 connections each, 1000 writes a second, every one remembered")
         time.sleep(5)
 
     def redis(self, endpoint, *words):
@@ -218,6 +221,7 @@ class Demo:
             time.sleep(0.05)
         self.cluster.wait(f"{before['node']} is back as a spare", 60,
                   lambda status: node_of(status, before["node"]).get("state") == "WARM")
+        self.timeline.poll()
         self.terminal.line(f"{'spare':<16} {before['node']:<8} restarted, back in the pool", "32")
         window = self.load.ask("mark after")["services"][name]
         done = {"kind": record["kind"], "service": name, "from": record["from"], "to": record["to"],

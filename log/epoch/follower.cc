@@ -69,7 +69,7 @@ void Follower::Impl::LoseMirror(Status why, bool forget, FollowerEffects* out) {
   }
   mirror_on = false;
   mirror_epoch = Epoch();
-  mirror_tail = Lsn();
+  mirror_tail.reset();
   out->mirror_lost = std::move(why);
 }
 
@@ -89,7 +89,7 @@ void Follower::Impl::OnMirror(const MirrorPush& push, Instant now, FollowerEffec
   if (push.epoch > mirror_epoch) {
     mirror_epoch = push.epoch;
     mirror_attempt = push.attempt;
-    mirror_tail = Lsn();
+    mirror_tail.reset();
   }
   if (push.batch != nullptr) {
     const Result<BatchHeader> header = VerifyBatch(*push.batch);
@@ -97,10 +97,10 @@ void Follower::Impl::OnMirror(const MirrorPush& push, Instant now, FollowerEffec
       return LoseMirror({StatusCode::kCorruption, header.ok() ? "a batch of another epoch" : header.status().message()},
                         true, out);
     }
-    const bool first = mirror_tail == Lsn();
-    if (!first && header->last_lsn() <= mirror_tail) {
+    const bool first = !mirror_tail.has_value();
+    if (!first && header->last_lsn() <= *mirror_tail) {
       // pushed again after the stream began anew
-    } else if (!first && header->first_lsn != mirror_tail + 1) {
+    } else if (!first && header->first_lsn != *mirror_tail + 1) {
       return LoseMirror({StatusCode::kGap, "a batch is missing in the stream"}, true, out);
     } else {
       mirror_tail = header->last_lsn();
@@ -112,9 +112,9 @@ void Follower::Impl::OnMirror(const MirrorPush& push, Instant now, FollowerEffec
   }
   if (push.batch == nullptr) {
     // The stream is in order: everything up to its commit was pushed before, or the stream begins behind it.
-    if (mirror_tail == Lsn()) {
+    if (!mirror_tail.has_value()) {
       mirror_tail = push.commit;
-    } else if (push.commit > mirror_tail) {
+    } else if (push.commit > *mirror_tail) {
       return LoseMirror({StatusCode::kGap, "a batch is missing in the stream"}, true, out);
     }
   }
@@ -234,7 +234,7 @@ void Follower::Step(const FollowerInput& input, Instant now, FollowerEffects* ou
     void operator()(const FollowerMirrorBroken&) {
       impl.mirror_on = false;  // what is held stays good
       impl.mirror_epoch = Epoch();
-      impl.mirror_tail = Lsn();
+      impl.mirror_tail.reset();
     }
     void operator()(const Applied& in) { impl.OnApplied(in.lsn); }
     void operator()(const ChainReadDone& in) { impl.OnChainRead(in, now, out); }

@@ -64,7 +64,7 @@ struct Follower::Impl {
   bool mirror_on = false;
   Epoch mirror_epoch;
   AttemptId mirror_attempt;
-  Lsn mirror_tail;  // end of the newest push of mirror_epoch; 0: none yet
+  std::optional<Lsn> mirror_tail;  // end of the newest push of mirror_epoch; of an empty log it is 0
   Instant mirror_heard;
 
   Ring<Unapplied> unapplied;

@@ -12,7 +12,8 @@ bool Follower::Impl::MirrorCovers(const EpochEntry& entry) const {
     if (held.epoch < entry.epoch) continue;
     return (mirror_on || entry.closed()) && held.epoch == entry.epoch && held.first <= next;
   }
-  return mirror_on && !entry.closed() && mirror_epoch == entry.epoch && mirror_tail != Lsn() && mirror_tail + 1 == next;
+  return mirror_on && !entry.closed() && mirror_epoch == entry.epoch && mirror_tail.has_value() &&
+         *mirror_tail + 1 == next;
 }
 
 void Follower::Impl::IssueRead(Instant now, FollowerEffects* out) {

@@ -137,6 +137,16 @@ TEST_F(FollowerTest, MirrorAndReadsMerge) {
   EXPECT_THAT(out_.reads, IsEmpty());
 }
 
+TEST_F(FollowerTest, AnEmptyLogIsMirroredToo) {
+  Start(OpenChain());
+  EXPECT_FALSE(follower_->mirror_live());
+  Push(nullptr, 0);
+  EXPECT_TRUE(follower_->mirror_live());
+  Push(Batch(1, 1, 2), 2);
+  EXPECT_THAT(Releases(), ElementsAre("e1 1..2"));
+  EXPECT_TRUE(follower_->mirror_live());
+}
+
 TEST_F(FollowerTest, BrokenStreamFallsBackToReading) {
   Start(OpenChain());
   Push(Batch(1, 1, 2), 0);

@@ -68,7 +68,10 @@ void Core::OnProcess(NodeState& node, const AgentReport& before) {
   for (const auto& [key, sent] : node.sent) intended |= key.second == CommandKind::kStopApp;
   const bool useful = node.useful;
   const bool lasted = now_ - node.started_at >= options_.stable_ms * kNsPerMs;
-  const std::string service = before.has_app && !before.app.service.empty() ? before.app.service : "";
+  std::string service = before.has_app ? before.app.service : "";
+  for (const auto& [name, known] : services_) {  // its connection may have broken before its end was seen
+    if (service.empty() && (known.owner == node.name || known.plan.spare == node.name)) service = name;
+  }
   if (intended || had) {
     Record(intended ? "app_stopped" : "app_exited", service, node.name, now.exit_reason)
         .details.emplace_back("useful", useful);

@@ -13,6 +13,7 @@
 
 #include "client/cli/session.h"
 #include "log/env/clock.h"
+#include "log/env/random.h"
 #include "log/env/small_files.h"
 
 namespace understudy::cli {
@@ -21,23 +22,23 @@ namespace {
 constexpr int64_t kReadyNs = 20 * kNsPerSecond;
 constexpr int kEndMs = 15'000;
 
-// Ports nobody listens on now. They are let go again before they are used: somebody else could take one in between.
+// Ports nobody listens on now, below those that the kernel gives to outgoing connections. They are let go again before
+// they are used: somebody else could take one in between, and then understudyd says so.
 Result<std::vector<int>> FreePorts(size_t count) {
+  constexpr int kFirst = 20000, kCount = 10000, kTriesMax = 1000;
   std::vector<int> ports, sockets;
-  for (size_t i = 0; i < count; ++i) {
+  for (int tries = 0; ports.size() < count && tries < kTriesMax; ++tries) {
+    const int port = kFirst + static_cast<int>(SystemRandom()->Below(kCount));
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      return Status(StatusCode::kIoError, "no free port");
-    }
-    sockets.push_back(fd);
-    ports.push_back(ntohs(address.sin_port));
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    if (fd >= 0) sockets.push_back(fd);
+    if (fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) ports.push_back(port);
   }
   for (int fd : sockets) close(fd);
+  if (ports.size() < count) return Status(StatusCode::kIoError, "no free port on the loopback");
   return ports;
 }
 

@@ -1,0 +1,164 @@
+"""The operator's command against a real cluster, and its benchmarks with servers of their own.
+
+usage: cli_test.py BUILD_DIR [unittest arguments]"""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "deploy"))
+from local_cluster import Cluster, serving  # noqa: E402
+
+BUILD = None  # of the command line
+
+
+def spare_of(status):
+    service = serving(status, "kv")
+    spare = service and service["spare"]
+    return spare if spare and spare["state"] == "MIRRORING" and spare["caught_up"] else None
+
+
+class CommandTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.data = Path(tempfile.mkdtemp(prefix="cli-e2e-", dir=BUILD))
+        cls.cluster = Cluster(BUILD, cls.data, ["n1", "n2", "n3"])
+        try:
+            cls.cluster.wait("all nodes are known", 30, lambda status: len(status["nodes"]) == 3)
+            bounds = [{"metric": "proc.rss_bytes", "above": "4 GiB"}]
+            cls.cluster.apply({"name": "kv", "program": str(BUILD / "bin/resp_kv"), "standby": True,
+                               "predictors": [{"plugin": "threshold", "config": {"bounds": bounds}}]})
+            cls.cluster.wait("a spare mirrors kv", 60, spare_of)
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.stop()
+        shutil.rmtree(cls.data, ignore_errors=True)
+
+    def refused(self, *words):
+        done = self.cluster.command(*words, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        return done.stderr
+
+    def test_status_says_who_serves(self):
+        text = self.cluster.command("status").stdout
+        self.assertIn("1 service, 3 nodes, 1 free", text)
+        self.assertRegex(text, r"kv +SERVING +n\d 127\.0\.0\.1:\d+ ")
+        self.assertRegex(text, r"n\d MIRRORING")
+        self.assertNotIn("\033", text)
+
+    def test_forecasts_arrive(self):
+        forecast = self.cluster.wait("a forecast of threshold", 30, lambda status: (serving(status, "kv") or {}).get("forecast"))
+        self.assertEqual(forecast["predictor"], "threshold")
+
+    def test_logs(self):
+        log = json.loads(self.cluster.command("logs", "kv", "--json").stdout)["logs"][0]
+        self.assertEqual(log["name"], "kv")
+        self.assertIsNone(log["epochs"][-1]["last_lsn"])
+        self.assertTrue(all(disk["ok"] for disk in log["disks"]))
+        self.assertIn("open", self.cluster.command("logs", "--epochs").stdout)
+        self.assertIn("no log 'none'", self.refused("logs", "none"))
+
+    def test_events_and_services(self):
+        events = json.loads(self.cluster.command("events", "--json").stdout)["events"]
+        self.assertEqual([event["seq"] for event in events], sorted(event["seq"] for event in events))
+        self.assertIn("service_applied", {event["kind"] for event in events})
+        self.assertIn("threshold", self.cluster.command("service", "list").stdout)
+
+    def test_a_wrong_service_file_names_the_field(self):
+        path = self.data / "wrong.json"
+        config = {"bounds": [{"metric": "proc.rss_bytes", "abvoe": 1}]}
+        path.write_text(json.dumps({"name": "x", "program": "/bin/true", "predictors": [{"plugin": "threshold", "config": config}]}))
+        self.assertIn("bounds[0].abvoe: unknown field", self.refused("service", "apply", str(path)))
+
+    def test_doctor(self):
+        done = self.cluster.command("doctor", "--json", "--data-dir", str(self.data), check=False)
+        findings = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+        self.assertEqual(done.returncode, 0, done.stdout)
+        for check in ("coordinator", "service kv", "log kv", "spare kv", "disk", "plugin threshold"):
+            self.assertEqual(findings[check]["verdict"], "ok" if check != "disk" else findings[check]["verdict"], check)
+
+    def test_switchover(self):
+        primary = serving(self.cluster.status(), "kv")["primary"]["node"]
+        self.assertIn("runs on", self.refused("switchover", "kv", "--to", primary))
+        self.assertIn("no service 'none'", self.refused("switchover", "none"))
+        spare = self.cluster.wait("a spare mirrors kv", 60, spare_of)["node"]
+        self.cluster.wait("kv has moved", 60, lambda status: self.cluster.command("switchover", "kv", check=False).returncode == 0)
+        self.assertEqual(self.cluster.wait("kv is served", 30, lambda status: serving(status, "kv"))["primary"]["node"], spare)
+
+    def test_pause(self):
+        self.cluster.command("pause")
+        self.assertIn("PAUSED", self.cluster.command("status").stdout)
+        self.cluster.command("resume")
+        self.assertNotIn("PAUSED", self.cluster.command("status").stdout)
+
+    def test_exit_codes(self):
+        program = BUILD / "bin/understudy"
+        for words, code, text in ((["stats"], 2, "did you mean 'status'?"), (["events", "--after", "x"], 2, "--after"), ([], 2, ""),
+                                  (["status", "--coordinator", "127.0.0.1:1"], 3, "is understudyd running"),
+                                  (["doctor", "--coordinator", "127.0.0.1:1"], 1, ""), (["help"], 0, ""), (["version"], 0, "")):
+            done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60, check=False, cwd=self.data)
+            self.assertEqual(done.returncode, code, words)
+            self.assertIn(text, done.stderr)
+
+
+class BenchTest(unittest.TestCase):
+    def bench(self, *words):
+        folder = tempfile.mkdtemp(prefix="bench-e2e-", dir=BUILD)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        done = subprocess.run([BUILD / "bin/understudy", "bench", *words, "--json", "--data-dir", folder], capture_output=True,
+                              text=True, timeout=240, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(os.listdir(folder), [], "what it started is removed")
+        return json.loads(done.stdout)
+
+    def test_append(self):
+        for words, records in ((["--sync", "--records", "200"], 200), (["--threads", "8", "--records", "400"], 400),
+                               (["--window", "256", "--records", "20000"], 20000)):
+            result = self.bench("append", *words)
+            self.assertEqual(result["records"], records)
+            self.assertGreater(result["p50_us"], 0)
+            self.assertGreaterEqual(result["p99_us"], result["p50_us"])
+            self.assertGreater(result["server_peak_bytes"], 0)
+
+    def test_replay(self):
+        result = self.bench("replay", "--records", "30000", "--lanes", "2")
+        self.assertEqual(result["records"], 30000)
+        self.assertGreater(result["records_per_s"], 0)
+
+    def test_takeover(self):
+        result = self.bench("takeover", "--moves", "2", "--kills", "2", "--behind", "2000", "--behind-kills", "1")
+        self.assertEqual((result["planned"]["n"], result["killed"]["n"], result["lost"]), (2, 2, 0))
+        self.assertEqual(result["killed_warm"][0]["records_behind"], 2000)
+        self.assertGreater(result["planned"]["max_ms"], 0)
+
+    def test_progress_on_a_terminal(self):
+        folder = tempfile.mkdtemp(prefix="bench-e2e-", dir=BUILD)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([BUILD / "bin/understudy", "bench", "append", "--sync", "--records", "1000000", "--data-dir", folder],
+                                   stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        seen = b""
+        while b"] " not in seen:  # the bar comes after a second, or the test's time limit does
+            seen += os.read(ours, 4096)
+        self.assertIn(b"append [", seen)
+        process.terminate()  # as Ctrl-C: it ends in order
+        self.assertEqual(process.wait(60), 1)
+        os.close(ours)
+        self.assertEqual(os.listdir(folder), [])
+
+
+if __name__ == "__main__":
+    BUILD = Path(sys.argv.pop(1)).resolve()
+    unittest.main(verbosity=2)

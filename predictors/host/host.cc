@@ -143,9 +143,10 @@ class Host : public PredictorHost, public PluginRunner::Sink {
       Wait();
     }
     // What is outstanding is answered before the end.
-    if (round_) {
-      FinishRound();
-      for (const Ask& ask : std::exchange(asks_, {})) StartRound(ask), FinishRound();
+    if (round_) CancelRound();
+    for (const Ask& ask : std::exchange(asks_, {})) {
+      StartRound(ask);
+      if (round_) CancelRound();
     }
     for (const auto& check : checks_) check->OnCreated(0, Status(StatusCode::kCancelled, "the host ends"));
     checks_.clear();
@@ -271,6 +272,12 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     const uint64_t id = round_->id;
     for (const auto& [name, runner] : runners_) runner->StartRound(id, ask.now, ask.horizons_ms);
     if (round_ && round_->id == id && round_->waiting == 0) FinishRound();
+  }
+
+  void CancelRound() {
+    const uint64_t id = round_->id;
+    for (const auto& [name, runner] : runners_) runner->CancelRound(id, "the predictor host ends");
+    FinishRound();
   }
 
   void FinishRound() {

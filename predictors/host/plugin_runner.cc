@@ -126,6 +126,12 @@ void PluginRunner::EndRound(uint64_t round, Instant now) {
   }
 }
 
+void PluginRunner::CancelRound(uint64_t round, const std::string& why) {
+  if (!round_ || round_->id != round) return;
+  AnswerAll(ForecastStatus::kAbstain, why);
+  round_.reset();
+}
+
 void PluginRunner::OnReady(Instant now) {
   if (!worker_) return;
   std::vector<std::string> frames;

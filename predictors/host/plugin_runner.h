@@ -50,6 +50,8 @@ class PluginRunner {
   // the round's deadline.
   void StartRound(uint64_t round, Instant now, const std::vector<int64_t>& horizons_ms);
   void EndRound(uint64_t round, Instant now);
+  // Answers for those that have not: ABSTAIN, and no fault of the plugin's.
+  void CancelRound(uint64_t round, const std::string& why);
 
   // For the host's poll: -1 when there is no worker.
   int fd() const { return worker_ ? worker_->fd() : -1; }

@@ -276,19 +276,25 @@ TEST_F(ChildHostTest, AMissingHelperIsAnAlertNotACrash) {
 
 TEST_F(ChildHostTest, WhatIsOutstandingIsAnsweredBeforeTheHostEnds) {
   options_.call_deadline_ms = 3'600'000;
+  options_.start_deadline_ms = 3'600'000;
   Start(true);
   host_->Configure("bad", {{"misbehaving", "{\"hang\"}"}});
-  options_.start_deadline_ms = 3'600'000;
-  std::promise<size_t> promise;
-  std::promise<Status> check;
-  host_->Predict(Now(), {1000}, [](PredictorHost::Forecasts) {});
+  PredictUntil("bad", "trouble", 0, Ok);
   Observe("bad", "trouble", 1);
-  for (int i = 0; i < 3; ++i) host_->Predict(Now(), {1000}, [](PredictorHost::Forecasts) {});
-  host_->Predict(Now(), {1000}, [&](PredictorHost::Forecasts f) { promise.set_value(f.size()); });
-  host_->Check({"misbehaving", "{\"hang at once\"}"}, [&](Status status) { check.set_value(std::move(status)); });
-  host_.reset();
-  EXPECT_EQ(promise.get_future().get(), 1u);
-  EXPECT_EQ(check.get_future().get().code(), StatusCode::kCancelled);
+  std::vector<PredictorHost::Forecasts> answers;
+  for (int i = 0; i < 3; ++i) {
+    host_->Predict(Now(), {1000}, [&](PredictorHost::Forecasts forecasts) { answers.push_back(std::move(forecasts)); });
+  }
+  std::optional<Status> check;
+  host_->Check({"misbehaving", "{\"hang at once\"}"}, [&](Status status) { check = std::move(status); });
+  host_.reset();  // joins the thread that calls back
+  ASSERT_EQ(answers.size(), 3u);
+  for (const PredictorHost::Forecasts& forecasts : answers) {
+    ASSERT_EQ(forecasts.at("bad").size(), 1u);
+    EXPECT_TRUE(Abstains(forecasts.at("bad")[0]));
+    EXPECT_EQ(forecasts.at("bad")[0].reason, "the predictor host ends");
+  }
+  EXPECT_EQ(check->code(), StatusCode::kCancelled);
 }
 
 TEST_F(ChildHostTest, ConcurrentCallersAreServed) {

@@ -13,6 +13,7 @@ void LogNodeImpl::Append(AppendRequest request, Reply<AppendResponse> reply) {
     entry.epoch = request.epoch;
     entry.batch = request.batch;
     admission = store_->Admit(entry);
+    if (admission.code() == StatusCode::kIoError) Fatal(admission);  // it failed while nobody waited for it
   }
   const Token token = appends_.Add(std::move(reply));
   replica_.Append(token, request, admission, Now(), &effects_);

@@ -72,6 +72,7 @@ void LogNodeImpl::Persist(const PersistEntry& entry) {
   if (entry.batch != nullptr && std::find(refused_.begin(), refused_.end(), entry.log) != refused_.end()) return;
   JournalEntry journal = ToJournal(entry);
   if (const Status admitted = store_->Admit(journal); !admitted.ok()) {
+    if (admitted.code() == StatusCode::kIoError) return Fatal(admitted);
     if (entry.batch != nullptr) refused_.push_back(entry.log);
     Step(PersistFailed{entry.seq, admitted});
     return;

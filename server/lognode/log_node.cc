@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "log/env/file.h"
 #include "log/env/logging.h"
 #include "server/lognode/log_node_impl.h"
 
@@ -43,9 +42,8 @@ ReplicaLogState CoreState(const RecoveredLog& log) {
 
 }  // namespace
 
-Result<std::unique_ptr<LogNode>> LogNode::Open(EventLoop* loop, Random* random, MetadataStore* metadata,
-                                               LogNodeOptions options) {
-  FileSystem* files = SystemFileSystem();
+Result<std::unique_ptr<LogNode>> LogNode::Open(EventLoop* loop, Random* random, FileSystem* files,
+                                               MetadataStore* metadata, LogNodeOptions options) {
   UNDERSTUDY_RETURN_IF_ERROR(CreateDirs(files, options.data_dir));
   RecoveredState recovered;
   Result<std::unique_ptr<LogStore>> store =

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "log/env/file.h"
 #include "log/env/random.h"
 #include "log/metadata/metadata_store.h"
 #include "log/rpc/event_loop.h"
@@ -32,8 +33,8 @@ class LogNode {
   // Opens (or makes) the disk and recovers its journal; blocks for as long as that takes. `metadata` is where the disk
   // is listed, and must outlive the node. Takes the loop's after-work: one LogNode a loop, before the loop runs. Drive
   // it with two threads: one may be waiting for the disk.
-  static Result<std::unique_ptr<LogNode>> Open(EventLoop* loop, Random* random, MetadataStore* metadata,
-                                               LogNodeOptions options);
+  static Result<std::unique_ptr<LogNode>> Open(EventLoop* loop, Random* random, FileSystem* files,
+                                               MetadataStore* metadata, LogNodeOptions options);
   virtual ~LogNode() = default;  // the loop must not be running any more
 
   // Strand held. Raises the boot count in the directory and in the metadata, then listens; `done` says how it went.

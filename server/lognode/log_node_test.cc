@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "log/env/faulty_file_system.h"
 #include "log/env/file.h"
 #include "log/format/batch.h"
 #include "log/format/crc32c.h"
@@ -33,7 +34,7 @@ BatchRef MakeBatch(uint64_t log, uint64_t epoch, uint64_t first, const std::vect
 // One disk and the loop that serves it.
 class Server {
  public:
-  Server(const std::string& data_dir, MetadataStore* metadata) {
+  Server(const std::string& data_dir, MetadataStore* metadata, FileSystem* files = SystemFileSystem()) {
     LogNodeOptions options;
     options.cluster = "test";
     options.node = "here";
@@ -41,10 +42,11 @@ class Server {
     options.listen = "127.0.0.1:0";
     options.segment_bytes = 1u << 20;
     options.boot_count_interval_ms = 50;
-    Result<std::unique_ptr<LogNode>> node = LogNode::Open(&loop_, SystemRandom(), metadata, options);
+    Result<std::unique_ptr<LogNode>> node = LogNode::Open(&loop_, SystemRandom(), files, metadata, options);
     EXPECT_TRUE(node.ok()) << node.status().ToString();
     if (!node.ok()) std::abort();
     node_ = std::move(node).value();
+    node_->SetOnFatal([this](Status why) { fatal_ = std::move(why); });
     for (int i = 0; i < 2; ++i) threads_.emplace_back([this] { loop_.Run(); });
     const Result<bool> started = Await<bool>(&loop_, [&](auto done) {
       node_->Start([done](Status status) { done(status.ok() ? Result<bool>(true) : Result<bool>(status)); });
@@ -90,6 +92,10 @@ class Server {
   std::string address() const { return node_->address(); }
   const Status& started() const { return started_; }
   EventLoop* loop() { return &loop_; }
+  Status fatal() {
+    const EventLoop::Section section(&loop_);
+    return fatal_;
+  }
 
  private:
   EventLoop loop_{SystemClock()};
@@ -97,6 +103,7 @@ class Server {
   std::vector<std::thread> threads_;
   std::unique_ptr<LogServiceClient> client_;
   Status started_;
+  Status fatal_;
 };
 
 class LogNodeTest : public ::testing::Test {
@@ -264,12 +271,77 @@ TEST_F(LogNodeTest, KeepsCheckpoints) {
   EXPECT_EQ(server->Call(&LogServiceClient::CheckpointRead, read).code, StatusCode::kNotFound);
 }
 
+TEST_F(LogNodeTest, AFailedSyncEndsEverything) {
+  FaultyFileSystem files(1);
+  Server server("disk", metadata_.get(), &files);
+  ASSERT_EQ(server.Append(1, 1, 1, {"kept"}).code, StatusCode::kOk);
+  files.FailSyncs(true);
+  EXPECT_EQ(server.Append(1, 1, 2, {"lost"}).code, StatusCode::kIoError);
+  EXPECT_EQ(server.fatal().code(), StatusCode::kIoError);
+  files.FailSyncs(false);  // a sync that succeeds later proves nothing
+  EXPECT_EQ(server.Append(1, 1, 2, {"again"}).code, StatusCode::kIoError);
+  EXPECT_EQ(server.Seal(1, 1).code, StatusCode::kDataUnknown);
+  EXPECT_NE(server.Call(&LogServiceClient::Barrier, BarrierRequest{LogId(1), server.disk(), Epoch(1)}).code,
+            StatusCode::kOk);
+}
+
+TEST_F(LogNodeTest, AFullDiskRefusesAppendsAndAdmitsSealsUntilThereIsSpace) {
+  FaultyFileSystem files(1);
+  Server server("disk", metadata_.get(), &files);
+  const std::string payload(10'000, 'x');
+  ASSERT_EQ(server.Append(1, 1, 1, {payload}).code, StatusCode::kOk);
+  files.SetCapacity(files.BytesUsed());
+  uint64_t next = 2;
+  AppendResponse last;
+  while (next < 10'000 && (last = server.Append(1, 1, next, {payload})).code == StatusCode::kOk) ++next;
+  EXPECT_EQ(last.code, StatusCode::kResourceExhausted);
+  EXPECT_THAT(last.detail, HasSubstr("disk full"));
+  EXPECT_EQ(server.Append(1, 1, next, {}, next - 1).durable_tail, Lsn(next - 1)) << "heartbeats and commits go on";
+  EXPECT_EQ(server.Append(1, 1, 1, {payload}).code, StatusCode::kOk) << "and what is there already";
+  EXPECT_EQ(server.Read(1, 1, next - 1, next - 1).code, StatusCode::kOk);
+  EXPECT_EQ(server.Seal(2, 3).code, StatusCode::kOk);
+  EXPECT_EQ(server.fatal().code(), StatusCode::kOk);
+  files.SetCapacity(UINT64_MAX);
+  const Instant deadline = SystemClock()->Now() + kTimeoutMs * kNsPerMs;
+  while ((last = server.Append(1, 1, next, {payload})).code != StatusCode::kOk && SystemClock()->Now() < deadline) {
+  }
+  EXPECT_EQ(last.durable_tail, Lsn(next)) << last.detail;
+}
+
+TEST_F(LogNodeTest, ABitThatFlipsInTheMiddleIsReportedAndNeverSkipped) {
+  FaultyFileSystem files(1);
+  DiskId disk;
+  {
+    Server server("disk", metadata_.get(), &files);
+    disk = server.disk();
+    for (uint64_t lsn = 1; lsn <= 300; ++lsn) {
+      ASSERT_EQ(server.Append(1, 1, lsn, {"record " + std::to_string(lsn) + std::string(500, 'x')}).code,
+                StatusCode::kOk);
+    }
+  }
+  const std::string journal = "disk/journal";
+  const std::string segment = journal + "/" + files.ListDir(journal)->front();
+  const size_t at = files.Content(segment).find("record 100x");
+  ASSERT_NE(at, std::string::npos);
+  files.FlipBit(segment, at, 3);
+  files.Kill();
+  Server server("disk", metadata_.get(), &files);
+  ASSERT_TRUE(server.started().ok()) << server.started().ToString();
+  EXPECT_EQ(server.disk(), disk);
+  // The damage may be found by the scan at the start or by the read itself; either way it is UNKNOWN, and from then on
+  // the disk answers for nothing but what its checksums vouch for.
+  EXPECT_EQ(server.Read(1, 1, 100, 100).code, StatusCode::kDataUnknown);
+  EXPECT_EQ(server.Seal(1, 1).code, StatusCode::kDataUnknown);
+  EXPECT_EQ(server.Append(1, 1, 301, {"on"}).code, StatusCode::kDataUnknown);
+  EXPECT_EQ(server.fatal().code(), StatusCode::kOk) << "what is whole is still served";
+}
+
 TEST_F(LogNodeTest, TwoServersDoNotShareADirectory) {
   const auto server = Start();
   EventLoop loop(SystemClock());
   LogNodeOptions options;
   options.data_dir = folder_ + "/disk";
-  const auto second = LogNode::Open(&loop, SystemRandom(), metadata_.get(), options);
+  const auto second = LogNode::Open(&loop, SystemRandom(), SystemFileSystem(), metadata_.get(), options);
   EXPECT_EQ(second.status().code(), StatusCode::kFailedPrecondition) << second.status().ToString();
 }
 

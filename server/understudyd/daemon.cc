@@ -134,7 +134,8 @@ class DaemonImpl final : public Daemon {
     log.advertise = options_.log_advertise;
     log.unsafe_no_fsync = options_.unsafe_no_fsync;
     log.segment_bytes = options_.segment_bytes;
-    Result<std::unique_ptr<LogNode>> node = LogNode::Open(log_.loop(), SystemRandom(), metadata, log);
+    Result<std::unique_ptr<LogNode>> node =
+        LogNode::Open(log_.loop(), SystemRandom(), SystemFileSystem(), metadata, log);
     if (!node.ok()) return node.status().WithContext("log server");
     log_node_ = std::move(node).value();
     log_.WithStrand([&] {

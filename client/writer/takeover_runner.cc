@@ -150,8 +150,8 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
       } else {
         answered.response.code = response.status().code();
         answered.response.detail = response.status().message();
-        self->cluster->Forget(disk);
       }
+      if (!response.ok() || answered.response.code == StatusCode::kWrongDisk) self->cluster->Forget(disk);
       if (token != 0) self->Step(std::move(answered));
     };
   }
@@ -167,11 +167,24 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
 
   void Fetch(const SendFetch& send) {
     auto answer = Into<FetchAnswered, FetchResponse>(send.token, send.request.disk);
-    cluster->AddressOf(send.request.disk,
-                       [self = shared_from_this(), request = send.request, answer](Result<std::string> address) {
-                         if (!address.ok()) return answer(address.status());
-                         self->cluster->LogServer(*address, Traffic::kBulk)->Fetch(request, kFetchTimeoutMs, answer);
-                       });
+    ResolveSources(std::make_shared<FetchRequest>(send.request), 0,
+                   [self = shared_from_this(), answer](const FetchRequest& request) {
+                     self->cluster->AddressOf(request.disk, [self, request, answer](Result<std::string> address) {
+                       if (!address.ok()) return answer(address.status());
+                       self->cluster->LogServer(*address, Traffic::kBulk)->Fetch(request, kFetchTimeoutMs, answer);
+                     });
+                   });
+  }
+
+  // A source may have come back since the probe, at another address.
+  void ResolveSources(std::shared_ptr<FetchRequest> request, size_t index,
+                      std::function<void(const FetchRequest&)> then) {
+    if (index == request->sources.size()) return then(*request);
+    cluster->AddressOf(request->sources[index].disk, [self = shared_from_this(), request, index,
+                                                      then = std::move(then)](Result<std::string> address) mutable {
+      if (address.ok()) request->sources[index].address = *address;
+      self->ResolveSources(request, index + 1, std::move(then));
+    });
   }
 
   Instant Now() { return cluster->loop()->clock()->Now(); }

@@ -28,7 +28,7 @@ struct WriterOptions {
   int64_t self_fence_ms = 1000;
   int64_t stall_ms = 2000;  // a replica that answers nothing for so long is asked for its tail again
   int64_t retry_ms = 20;    // after a failed send; doubles up to retry_ms_max
-  int64_t retry_ms_max = 1000;
+  int64_t retry_ms_max = 250;
   size_t barriers_max = 1u << 16;  // callers waiting; beyond: kResourceExhausted
 };
 

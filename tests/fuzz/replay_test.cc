@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "client/examples/resp_kv/record.h"
 #include "log/env/random.h"
 #include "log/format/batch.h"
 #include "log/format/chain.h"
@@ -89,6 +90,10 @@ TEST(Corpus, IsWellFormed) {
   for (const std::string& input : Corpus("chain")) {
     const auto chain = DecodeChain(input);
     EXPECT_TRUE(chain.ok()) << chain.status().ToString();
+  }
+  for (const std::string& input : Corpus("resprecord")) {
+    resp_kv::Store store;
+    EXPECT_TRUE(resp_kv::ApplyRecord(input, &store).ok());
   }
   constexpr uint64_t kMethods = 25;  // two of them behind metadata_cas
   const uint64_t before = RpcCallsServed();

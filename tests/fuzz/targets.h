@@ -21,10 +21,18 @@ void Batch(std::string_view input);
 // A log's metadata as stored.
 void Chain(std::string_view input);
 
+// A client of the example key-value server. First byte: in pieces of which size it arrives. Whatever the commands do, a
+// spare comes to the same state.
+void Resp(std::string_view input);
+// A record, and a checkpoint, of that server.
+void RespRecord(std::string_view input);
+void RespCheckpoint(std::string_view input);
+
 struct Target {
   const char* name;  // of its folder in corpus/
   void (*run)(std::string_view input);
 };
-inline constexpr Target kTargets[] = {{"rpc", Rpc}, {"batch", Batch}, {"chain", Chain}};
+inline constexpr Target kTargets[] = {{"rpc", Rpc},   {"batch", Batch},           {"chain", Chain},
+                                      {"resp", Resp}, {"resprecord", RespRecord}, {"respcheckpoint", RespCheckpoint}};
 
 }  // namespace understudy::fuzz

@@ -66,8 +66,10 @@ std::unique_ptr<StoreSnapshot> Store::Snapshot() {
 
 void Store::Clear() {
   for (Slot& slot : slots_) {
-    slot.shard = std::make_shared<Shard>();
-    slot.generation = generation_;
+    if (!slot.shard->entries.empty()) {
+      slot.shard = std::make_shared<Shard>();  // not cleared in place: a snapshot may share it
+      slot.generation = generation_;
+    }
   }
   keys_ = 0;
   keys_with_expiry_ = 0;

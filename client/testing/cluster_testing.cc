@@ -93,7 +93,8 @@ void TestCluster::StartLogServer(int index) {
   options.listen = server.address.empty() ? "127.0.0.1:0" : server.address;
   options.segment_bytes = 8u << 20;
   auto loop = std::make_unique<LoopThreads>(0);
-  Result<std::unique_ptr<LogNode>> node = LogNode::Open(loop->loop(), SystemRandom(), store_.get(), options);
+  Result<std::unique_ptr<LogNode>> node =
+      LogNode::Open(loop->loop(), SystemRandom(), SystemFileSystem(), store_.get(), options);
   UNDERSTUDY_CHECK(node.ok());
   server.node = std::move(node).value();
   server.loop = std::move(loop);

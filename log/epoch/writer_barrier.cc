@@ -62,6 +62,10 @@ void Writer::Impl::OnBarrier(const BarrierAnswered& input, Instant now, WriterEf
   if (input.response.code == StatusCode::kDataUnknown) {
     Drop(replica, {input.response.code, input.response.detail}, now, out);
   }
+  if (input.response.code != StatusCode::kOk && replica.usable() && !replica.probing && replica.inflight_bytes == 0) {
+    // It may have been restarted, and does not know the commit any more: tell it as soon as it answers again.
+    ProbeLater(replica, now);
+  }
   if (over || !round_active || input.tag.round != round || round_answers[input.tag.replica] != 0) return;
   round_answers[input.tag.replica] = input.response.code == StatusCode::kOk ? 1 : 2;
   const auto count = [&](uint8_t answer) { return std::count(round_answers.begin(), round_answers.end(), answer); };

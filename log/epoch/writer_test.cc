@@ -278,6 +278,19 @@ TEST_F(WriterTest, FailedRoundIsRepeated) {
   EXPECT_THAT(Say(again[1], StatusCode::kOk, Ms(21)).barriers, SizeIs(1));
 }
 
+TEST_F(WriterTest, IdleReplicaThatWasAwayIsToldTheCommitAgain) {
+  const auto sent = Append(1);
+  for (const SendAppend& send : sent) Ok(send, 1);
+  Step(Tick{}, Ms(1));
+  for (const SendAppend& send : Sent()) Ok(send, 1, Ms(1));
+  Say(opening_[0], StatusCode::kOutcomeUnknown, Ms(2));
+  Step(Tick{}, Ms(22));
+  ASSERT_THAT(out_.appends, SizeIs(1));
+  EXPECT_EQ(out_.appends[0].tag.replica, 0u);
+  EXPECT_EQ(out_.appends[0].request.batch, nullptr);
+  EXPECT_EQ(out_.appends[0].request.commit, Lsn(1));
+}
+
 TEST_F(WriterTest, SelfFenceCountsFromTheBeginningOfARound) {
   EXPECT_TRUE(writer_->MayServe(Ms(999)));
   EXPECT_FALSE(writer_->MayServe(Ms(1000)));

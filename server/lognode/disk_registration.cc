@@ -1,6 +1,7 @@
 #include "server/lognode/disk_registration.h"
 
 #include <algorithm>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -42,6 +43,8 @@ Result<DiskEntry> DecodeDiskEntry(const std::string& json) {
 // Shared with the callbacks of the store, which may come late and on a thread of its own: each is posted to the loop
 // and does nothing once the registration is gone.
 struct DiskRegistration::State : std::enable_shared_from_this<State> {
+  std::mutex alive_mutex;  // for `alive`, by which the store's threads know whether the loop may still be there
+  bool alive = true;
   EventLoop* loop;
   MetadataStore* metadata;
   std::string key;
@@ -59,6 +62,8 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
   template <class Value>
   std::function<void(Result<Value>)> OnLoop(void (State::*then)(Result<Value>)) {
     return [self = shared_from_this(), then](Result<Value> value) {
+      const std::lock_guard lock(self->alive_mutex);
+      if (!self->alive) return;
       self->loop->Post([self, then, value = std::move(value)]() mutable {
         if (!self->gone) ((*self).*then)(std::move(value));
       });
@@ -122,7 +127,11 @@ DiskRegistration::DiskRegistration(EventLoop* loop, MetadataStore* metadata, std
   state_->node = std::move(node);
 }
 
-DiskRegistration::~DiskRegistration() { state_->gone = true; }
+DiskRegistration::~DiskRegistration() {
+  state_->gone = true;
+  const std::lock_guard lock(state_->alive_mutex);
+  state_->alive = false;
+}
 
 void DiskRegistration::Register(uint64_t boot_count, std::string address, Registered done) {
   UNDERSTUDY_CHECK(!busy());

@@ -11,9 +11,9 @@
 namespace understudy {
 namespace {
 
-// While a batch is in flight the next one gathers; past this size it goes at once, so that several are in flight under
-// load and the disk never waits for the network.
-constexpr size_t kPipelineBytesMin = 64u << 10;
+// While batches are in flight the next one gathers until it is as large as what is under way, so that one waits at the
+// server while another is being synced; past this size it goes in any case.
+constexpr size_t kPipelineBytesMax = 64u << 10;
 constexpr uint32_t kBatchesInFlightMax = 64;
 
 void Answer(AppendWaiter& waiter, const Status& status, Lsn lsn) {
@@ -141,7 +141,11 @@ bool LogWriter::Impl::WorthSending() const {
   if (staging.empty()) return false;
   const uint32_t in_flight = batches_in_flight.load(std::memory_order_seq_cst);
   if (in_flight == 0) return true;
-  return in_flight < kBatchesInFlightMax && staging.staged_bytes() >= kPipelineBytesMin;
+  return in_flight < kBatchesInFlightMax && staging.staged_bytes() >= GatherBytes();
+}
+
+size_t LogWriter::Impl::GatherBytes() const {
+  return std::min(kPipelineBytesMax, bytes_in_flight.load(std::memory_order_relaxed));
 }
 
 // Whoever stages and then finds the strand taken relies on its holder to look again after letting go; so does this.
@@ -161,7 +165,7 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   const uint32_t in_flight = batches_in_flight.load(std::memory_order_relaxed);
   if (!all && in_flight >= kBatchesInFlightMax) return false;
   StagedBatch staged;
-  if (!staging.Take(all || in_flight == 0 ? 0 : kPipelineBytesMin, &staged)) return false;
+  if (!staging.Take(all || in_flight == 0 ? 0 : GatherBytes(), &staged)) return false;
   UNDERSTUDY_CHECK(staged.first == writer->next_lsn());
   auto batch = std::make_shared<const std::string>(staged.records.Finish(chains->log(), writer->epoch(), staged.first));
   PendingBatch& sent = pending.emplace_back();
@@ -172,6 +176,7 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   sent.since = staged.since;
   sent_bytes += batch->size();
   if (options.hand_on_committed) sent.batch = batch;
+  bytes_in_flight.fetch_add(sent.bytes, std::memory_order_relaxed);
   batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
   effects.Clear();
   writer->Append(std::move(batch), runtime->Now(), &effects);
@@ -185,6 +190,7 @@ void LogWriter::Impl::Complete(Lsn commit) {
   while (!pending.empty() && pending.front().last <= commit) {
     PendingBatch done = std::move(pending.front());
     pending.pop_front();
+    bytes_in_flight.fetch_sub(done.bytes, std::memory_order_relaxed);
     batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
     latency.Add((now - done.since) / 1000, done.waiters.size());
     if (done.batch) {
@@ -206,6 +212,7 @@ void LogWriter::Impl::AnswerAll(const Status& why) {
   std::deque<PendingBatch> unanswered = std::move(pending);
   pending.clear();
   batches_in_flight = 0;
+  bytes_in_flight = 0;
   for (PendingBatch& batch : unanswered) {
     staging.Release(batch.bytes);
     for (AppendWaiter& waiter : batch.waiters) Answer(waiter, why, Lsn(0));

@@ -50,6 +50,7 @@ struct LogWriter::Impl {
 
   // log_writer.cc
   bool WorthSending() const;
+  size_t GatherBytes() const;  // what the next batch must hold to be sent while others are in flight
   void Kick();  // any thread: sends from here if the strand is free
   void Complete(Lsn commit);
   void AnswerAll(const Status& why);
@@ -77,7 +78,9 @@ struct LogWriter::Impl {
   CommitWaiters commit_waiters;
   std::atomic<uint64_t> epoch{0};
   std::atomic<int64_t> serve_until_ns{INT64_MIN};
-  std::atomic<uint32_t> batches_in_flight{0};  // written under the strand
+  // Written under the strand.
+  std::atomic<uint32_t> batches_in_flight{0};
+  std::atomic<size_t> bytes_in_flight{0};
 
   // Strand.
   ChainStore* chains = nullptr;

@@ -210,7 +210,7 @@ class Schedule {
     return "";
   }
 
-  std::mt19937_64 random_;
+  std::mt19937_64 random_;  // tidy: allow(random): seeded, and the seed is printed
   int replicas_ = 1;
   int ack_quorum_ = 1;
   int retired_ = 0;

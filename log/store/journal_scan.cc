@@ -80,19 +80,21 @@ class Scanner {
   }
 
   Status Scan(const Segment& segment, uint64_t start) {
+    const auto reader = segment.OpenReader();
+    if (!reader.ok()) return reader.status();
     // Segments are used in the order of their ids. Behind the last group, one segment is searched for groups whose
     // first one is damaged; of those after it a look at the place of the first group tells that they are unused.
     if (start == kSegmentHeaderBytes && unused_seen_) {
       std::string first(kGroupHeaderBytes, '\0');
-      const Result<size_t> got = segment.reader->ReadAt(start, first.size(), first.data());
+      const Result<size_t> got = (*reader)->ReadAt(start, first.size(), first.data());
       if (!got.ok()) return got.status();
       if (!DecodeGroupHeader(std::string_view(first).substr(0, *got), segment.header)) return Status::Ok();
     }
     const uint64_t groups_before = groups_;
-    const Result<uint64_t> size = segment.reader->Size();
+    const Result<uint64_t> size = (*reader)->Size();
     if (!size.ok()) return size.status();
     std::string bytes(*size > start ? *size - start : 0, '\0');
-    const Result<size_t> got = segment.reader->ReadAt(start, bytes.size(), bytes.data());
+    const Result<size_t> got = (*reader)->ReadAt(start, bytes.size(), bytes.data());
     if (!got.ok()) return got.status();
     ScanView({&segment, start, std::string_view(bytes).substr(0, *got)});
     unused_seen_ = start == kSegmentHeaderBytes && groups_ == groups_before;
@@ -181,10 +183,10 @@ Result<ScanResult> ScanJournal(const std::vector<SegmentRef>& segments, const Jo
   return scanner.Finish();
 }
 
-Status ReadExtent(const Segment& segment, const Extent& extent, const LogEpoch& of, Lsn to, size_t bytes_max, Lsn* next,
-                  std::string* out) {
+Status ReadExtent(const Segment& segment, const RandomAccessFile& reader, const Extent& extent, const LogEpoch& of,
+                  Lsn to, size_t bytes_max, Lsn* next, std::string* out) {
   std::string bytes(extent.end - extent.offset, '\0');
-  const Result<size_t> got = segment.reader->ReadAt(extent.offset, bytes.size(), bytes.data());
+  const Result<size_t> got = reader.ReadAt(extent.offset, bytes.size(), bytes.data());
   if (!got.ok()) return Status(StatusCode::kDataUnknown, got.status().message());
   bytes.resize(*got);
   const auto damaged = [&](uint64_t at, const char* what) {

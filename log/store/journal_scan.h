@@ -30,8 +30,8 @@ Result<ScanResult> ScanJournal(const std::vector<SegmentRef>& segments, const Jo
 
 // Appends to `out` the batches of `of` in `extent` that end at or above `*next` and begin at or below `to`, until `out`
 // has `bytes_max` bytes (at least one batch comes when `out` is empty), and moves `*next` behind them. kDataUnknown
-// names segment and offset; batches before the damage have been appended.
-Status ReadExtent(const Segment& segment, const Extent& extent, const LogEpoch& of, Lsn to, size_t bytes_max, Lsn* next,
-                  std::string* out);
+// names segment and offset; batches before the damage have been appended. `reader` is one of `segment`.
+Status ReadExtent(const Segment& segment, const RandomAccessFile& reader, const Extent& extent, const LogEpoch& of,
+                  Lsn to, size_t bytes_max, Lsn* next, std::string* out);
 
 }  // namespace understudy

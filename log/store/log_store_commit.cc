@@ -257,6 +257,7 @@ void LogStoreImpl::WriteAndSync(CommitGroup* taken) {
   auto* group = static_cast<JournalGroup*>(taken);
   if (group->entries.empty()) return;
   if (group->rotate) group->written = ChooseSegment(group);
+  if (group->written.ok()) group->written = group->segment->OpenWriter();
   if (group->written.ok()) group->written = WriteGroup(group);
 }
 
@@ -303,7 +304,7 @@ void LogStoreImpl::PutBack(JournalGroup* group, GroupOutcome* outcome) {
   disk_full_ = true;
   // Segments without their blocks are no space.
   std::erase_if(ready_, [this](SegmentRef& segment) {
-    const Result<uint64_t> size = segment->reader->Size();
+    const Result<uint64_t> size = segment->FileBytes();
     if (size.ok() && *size >= segment->header.bytes) return false;
     dead_.push_back(std::move(segment));
     return true;
@@ -334,6 +335,7 @@ GroupOutcome LogStoreImpl::FinishGroup(std::unique_ptr<CommitGroup> taken) {
     return outcome;
   }
   if (group->rotate && group->segment != nullptr) {
+    active_->writer.reset();
     active_ = group->segment;
     segments_[active_->id()] = active_;
     offset_ = kSegmentHeaderBytes;

@@ -270,8 +270,11 @@ void LogStoreImpl::CopyForward() {
     std::string batches;
     const SegmentRef segment = FindSegment(extent.segment);
     if (segment == nullptr) return relocation_.reset();  // it died meanwhile
-    const Status read =
-        next > extent.last ? Status::Ok() : ReadExtent(*segment, extent, of, extent.last, SIZE_MAX, &next, &batches);
+    const auto reader = segment->OpenReader();
+    if (!reader.ok()) return relocation_.reset();
+    const Status read = next > extent.last
+                            ? Status::Ok()
+                            : ReadExtent(*segment, **reader, extent, of, extent.last, SIZE_MAX, &next, &batches);
     if (!read.ok()) {
       (void)Retire("corruption met while copying forward: " + read.message());
       return relocation_.reset();

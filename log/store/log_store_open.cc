@@ -113,7 +113,11 @@ Status LogStoreImpl::RecoverJournal(RecoveredState* recovered) {
   recovered->scanned_bytes = scan->scanned_bytes;
   // What was read back may still be in the page cache only: a killed process leaves it so.
   for (const uint64_t id : scanned) {
-    if (!options_.unsafe_no_fsync) UNDERSTUDY_RETURN_IF_ERROR(segments_.at(id)->writer->Sync());
+    if (options_.unsafe_no_fsync) break;
+    Segment& segment = *segments_.at(id);
+    UNDERSTUDY_RETURN_IF_ERROR(segment.OpenWriter());
+    UNDERSTUDY_RETURN_IF_ERROR(segment.writer->Sync());
+    segment.writer.reset();
   }
   if (!corruption.empty() && identity_.retired_reason.empty()) {
     std::string reason = "corruption found at start: ";

@@ -79,14 +79,27 @@ Status LogStoreImpl::ReadOnce(const LogEpoch& of, Lsn from, Lsn to, size_t bytes
   for (const Extent& extent : extents) expected += extent.batch_bytes;
   out->reserve(std::min<uint64_t>(expected, bytes_max + options_.extent_bytes_max));
   Lsn next = from;
+  SegmentRef segment;
+  std::unique_ptr<RandomAccessFile> reader;
   for (const Extent& extent : extents) {
-    const SegmentRef segment = FindSegment(extent.segment);
+    if (segment == nullptr || segment->id() != extent.segment) {
+      segment = FindSegment(extent.segment);
+      reader.reset();
+    }
     if (segment == nullptr) {
       if (!out->empty()) return Status::Ok();
       return {retired ? StatusCode::kDataUnknown : StatusCode::kUnavailable,
               fmt::format("segment {:016x} is gone", extent.segment)};
     }
-    UNDERSTUDY_RETURN_IF_ERROR(ReadExtent(*segment, extent, of, to, bytes_max, &next, out));
+    if (reader == nullptr) {
+      auto opened = segment->OpenReader();
+      if (opened.status().code() == StatusCode::kNotFound) {
+        return {StatusCode::kDataUnknown, opened.status().message()};
+      }
+      if (!opened.ok()) return opened.status();
+      reader = std::move(opened).value();
+    }
+    UNDERSTUDY_RETURN_IF_ERROR(ReadExtent(*segment, *reader, extent, of, to, bytes_max, &next, out));
     if (next <= extent.last || out->size() >= bytes_max) break;
   }
   if (!out->empty()) return Status::Ok();

@@ -24,6 +24,14 @@ uint64_t IdOfName(const std::string& name) {
 
 }  // namespace
 
+Status Segment::OpenWriter() {
+  if (writer != nullptr) return Status::Ok();
+  auto opened = files->OpenForWrite(path, FileSystem::OpenMode::kExisting);
+  if (!opened.ok()) return opened.status();
+  writer = std::move(opened).value();
+  return Status::Ok();
+}
+
 SegmentFiles::SegmentFiles(std::string dir, DiskId disk, uint64_t segment_bytes, FileSystem* files, Random* random)
     : dir_(std::move(dir)), disk_(disk), segment_bytes_(segment_bytes), files_(files), random_(random) {}
 
@@ -32,14 +40,11 @@ std::string SegmentFiles::PathOf(uint64_t id) const { return fmt::format("{}/{:0
 Result<SegmentRef> SegmentFiles::OpenOne(const std::string& name) {
   auto segment = std::make_shared<Segment>();
   segment->path = dir_ + "/" + name;
-  auto reader = files_->OpenForRead(segment->path);
+  segment->files = files_;
+  const auto reader = segment->OpenReader();
   if (!reader.ok()) return reader.status();
-  segment->reader = std::move(reader).value();
-  auto writer = files_->OpenForWrite(segment->path, FileSystem::OpenMode::kExisting);
-  if (!writer.ok()) return writer.status();
-  segment->writer = std::move(writer).value();
   std::string bytes(kSegmentHeaderBytes, '\0');
-  const Result<size_t> got = segment->reader->ReadAt(0, bytes.size(), bytes.data());
+  const Result<size_t> got = (*reader)->ReadAt(0, bytes.size(), bytes.data());
   if (!got.ok()) return got.status();
   const Result<SegmentHeader> header = DecodeSegmentHeader(std::string_view(bytes).substr(0, *got));
   if (!header.ok()) return header.status().WithContext(segment->path);
@@ -87,15 +92,9 @@ std::string SegmentFiles::TemporaryPath() {
   return fmt::format("{}/new-{}.tmp", dir_, next_temporary_++);
 }
 
-bool SegmentFiles::has_reserve() const {
-  const std::lock_guard lock(mutex_);
-  return has_reserve_;
-}
-
 Status SegmentFiles::KeepAsReserve(const std::string& prepared) {
   UNDERSTUDY_RETURN_IF_ERROR(files_->Rename(prepared, ReservePath()));
   UNDERSTUDY_RETURN_IF_ERROR(files_->SyncDir(dir_));
-  const std::lock_guard lock(mutex_);
   has_reserve_ = true;
   return Status::Ok();
 }
@@ -133,9 +132,10 @@ Result<std::string> SegmentFiles::TakeBack(SegmentRef dead) {
   UNDERSTUDY_CHECK(dead.use_count() == 1);
   // One that was made without zeros gets the blocks it lacks, or goes.
   const auto fill = [&]() -> Status {
-    const Result<uint64_t> size = dead->reader->Size();
+    const Result<uint64_t> size = dead->FileBytes();
     if (!size.ok()) return size.status();
     if (*size >= segment_bytes_) return Status::Ok();
+    UNDERSTUDY_RETURN_IF_ERROR(dead->OpenWriter());
     UNDERSTUDY_RETURN_IF_ERROR(dead->writer->WriteZeros(*size, segment_bytes_ - *size));
     return dead->writer->Sync();
   };
@@ -164,12 +164,10 @@ Result<SegmentRef> SegmentFiles::Stamp(const std::string& prepared) {
     UNDERSTUDY_RETURN_IF_ERROR((*writer)->Sync());
     UNDERSTUDY_RETURN_IF_ERROR(files_->Rename(prepared, path));
     UNDERSTUDY_RETURN_IF_ERROR(files_->SyncDir(dir_));
-    auto reader = files_->OpenForRead(path);
-    if (!reader.ok()) return reader.status();
     auto segment = std::make_shared<Segment>();
     segment->header = header;
     segment->path = path;
-    segment->reader = std::move(reader).value();
+    segment->files = files_;
     segment->writer = std::move(writer).value();
     return segment;
   };

@@ -5,6 +5,7 @@
 // and are removed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -18,13 +19,17 @@
 
 namespace understudy {
 
-// A journal file in use. Readers hold a reference, which keeps it from being recycled under them.
+// A journal file. Readers hold a reference, which keeps it from being recycled under them. A large journal has more
+// files than a process may have descriptors, so only the active and the ready ones stay open, for writing.
 struct Segment {
   SegmentHeader header;
   std::string path;
-  std::unique_ptr<RandomAccessFile> reader;
-  std::unique_ptr<WritableFile> writer;
+  FileSystem* files = nullptr;
+  std::unique_ptr<WritableFile> writer;  // null: OpenWriter first
   uint64_t id() const { return header.id; }
+  Status OpenWriter();
+  Result<std::unique_ptr<RandomAccessFile>> OpenReader() const { return files->OpenForRead(path); }
+  Result<uint64_t> FileBytes() const { return files->FileSize(path); }
 };
 using SegmentRef = std::shared_ptr<Segment>;
 
@@ -61,15 +66,12 @@ class SegmentFiles {
 
   // The reserve: one file full of zeros, without id, that is kept for seals and copies on a full disk. It outlives
   // restarts.
-  bool has_reserve() const;
+  bool has_reserve() const { return has_reserve_; }
   Status MakeReserve();
   Status MakeReserve(SegmentRef dead);  // of a dead segment, of which the caller holds the only reference
   template <class HandOut>
   Status AdoptReserve(HandOut hand_out) {
-    {
-      const std::lock_guard lock(mutex_);
-      has_reserve_ = false;
-    }
+    has_reserve_ = false;
     return Adopt(ReservePath(), hand_out);
   }
 
@@ -96,8 +98,8 @@ class SegmentFiles {
   const uint64_t segment_bytes_;
   FileSystem* const files_;
   Random* const random_;
-  mutable std::mutex mutex_;
-  bool has_reserve_ = false;
+  std::atomic<bool> has_reserve_{false};  // read with the store's mutex held, so not under this one
+  std::mutex mutex_;                      // held while `hand_out` takes the store's
   uint64_t next_id_ = 1;
   uint64_t next_temporary_ = 1;
 };

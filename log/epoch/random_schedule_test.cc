@@ -8,9 +8,10 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 #include <string>
+#include <utility>
 
+#include "log/env/random.h"
 #include "log/epoch/testing/sim_cluster.h"
 
 namespace understudy::testing {
@@ -63,7 +64,7 @@ class Schedule {
   SimCluster& cluster() { return *cluster_; }
 
  private:
-  uint64_t Below(uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random_); }
+  uint64_t Below(uint64_t n) { return random_.Below(n); }
   int64_t DelayNs() {
     return static_cast<int64_t>(calm_ ? 100'000 : 50'000 + Below(Below(20) == 0 ? 20'000'000 : 2'000'000));
   }
@@ -85,7 +86,7 @@ class Schedule {
     for (auto& disk : cluster_->disks()) {
       if (disk->up() && !disk->retired()) disks.push_back(disk->ref());
     }
-    std::shuffle(disks.begin(), disks.end(), random_);
+    for (size_t i = disks.size(); i > 1; --i) std::swap(disks[i - 1], disks[Below(i)]);
     if (disks.size() > static_cast<size_t>(replicas_)) disks.resize(replicas_);
     return disks;
   }
@@ -210,7 +211,7 @@ class Schedule {
     return "";
   }
 
-  std::mt19937_64 random_;  // tidy: allow(random): seeded, and the seed is printed
+  SeededRandom random_;
   int replicas_ = 1;
   int ack_quorum_ = 1;
   int retired_ = 0;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kPollWaitMs = 10'000;
 constexpr int64_t kReportTimeoutMs = 2000;
+constexpr size_t kComplaintsMax = 16;
 constexpr int64_t kPauseMsMin = 50;
 constexpr int64_t kPauseMsMax = 1000;
 
@@ -66,16 +67,15 @@ bool CoordinatorLink::Accept(const Result<NextCommandResponse>& answer) {
   if (answered && answer->code == StatusCode::kOk) {
     if (!heard_) LogInfo("agent", options_.node + ": in touch with the coordinator at " + client_->address());
     heard_ = true;
+    complaints_.clear();
     pause_ms_ = 0;
     return true;
   }
-  if (heard_ || !complained_) {
-    const std::string why = answered ? answer->detail : answer.status().ToString();
-    LogWarning("agent",
-               options_.node + ": no coordinator at " + client_->address() + " (" + why + "); the application runs on");
-  }
   heard_ = false;
-  complained_ = true;
+  const std::string why = client_->address() + " (" + (answered ? answer->detail : answer.status().ToString()) + ")";
+  if (complaints_.size() < kComplaintsMax && complaints_.insert(why).second) {
+    LogWarning("agent", options_.node + ": no coordinator at " + why + "; the application runs on");
+  }
   return false;
 }
 

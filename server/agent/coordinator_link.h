@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,7 +61,7 @@ class CoordinatorLink {
   uint64_t session_ = 0;  // answers of earlier connections' calls are ignored
   int64_t pause_ms_ = 0;
   bool heard_ = false;  // the last call was answered well
-  bool complained_ = false;
+  std::set<std::string> complaints_;  // made since then; each is worth one line
   bool reporting_ = false;
   bool report_again_ = false;
   bool report_posted_ = false;

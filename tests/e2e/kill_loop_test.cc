@@ -92,7 +92,7 @@ TEST(KillLoopTest, EveryAcknowledgedRecordSurvives) {
   SeededRandom random(seed);
   const TestFolder folder;
   ServerProcess server(folder.path() + "/data");
-  const std::vector<std::string> flags = {"--segment-bytes", "1048576", "--log-level", "warning"};
+  const std::vector<std::string> flags = {"--log-level", "warning"};
   server.Start(flags);
   Result<std::unique_ptr<Log>> log = Status(StatusCode::kUnavailable, "not tried");
   ASSERT_TRUE(WaitFor([&] { return (log = OpenLog(server, true)).ok(); }, 10'000)) << log.status().ToString();

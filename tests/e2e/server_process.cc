@@ -68,7 +68,8 @@ ServerProcess::ServerProcess(std::string data_dir)
 ServerProcess::~ServerProcess() { Kill(); }
 
 void ServerProcess::Start(std::vector<std::string> more_flags) {
-  std::vector<std::string> flags = {"--data-dir", data_dir_, "--listen", coordinator_, "--log-listen", log_};
+  std::vector<std::string> flags = {"--data-dir",   data_dir_, "--listen",        coordinator_,
+                                    "--log-listen", log_,      "--segment-bytes", "1048576"};
   flags.insert(flags.end(), more_flags.begin(), more_flags.end());
   auto process = Process::Spawn({UNDERSTUDYD_PROGRAM, std::move(flags), {}, data_dir_ + ".output"});
   ASSERT_TRUE(process.ok()) << process.status().ToString();

@@ -12,11 +12,13 @@
 #include "log/rpc/await.h"
 #include "log/rpc/clients.h"
 #include "tests/e2e/server_process.h"
+#include "understudy/log.h"
 
 namespace understudy::e2e {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class UnderstudydTest : public ::testing::Test {
  protected:
@@ -130,6 +132,41 @@ TEST_F(UnderstudydTest, ApplicationsOutliveItAndAreAdopted) {
   ASSERT_TRUE(app_->Signal(SIGKILL, true).ok());
   EXPECT_TRUE(server_.OutputHas("process " + std::to_string(app_->pid()) + " of sleeper has ended"))
       << server_.Output();
+}
+
+TEST_F(UnderstudydTest, RolesWorkTogetherInProcessesOfTheirOwn) {
+  // The log server comes first: it waits for the metadata before it answers anything.
+  ServerProcess log_server(folder_.path() + "/log");
+  log_server.Start({"log", "--node", "m1", "--coordinators", "127.0.0.1:1," + server_.coordinator()});
+  EXPECT_TRUE(log_server.OutputHas("trying again")) << log_server.Output();
+  EXPECT_THAT(log_server.Output(), Not(HasSubstr("log server on")));
+  server_.Start({"coordinator"});
+  ASSERT_TRUE(log_server.OutputHas("log server on")) << log_server.Output();
+  ServerProcess agent(folder_.path() + "/agent");
+  agent.Start({"agent", "--nodes", "n7", "--coordinators", server_.coordinator()});
+  EXPECT_TRUE(agent.OutputHas("in touch with the coordinator at " + server_.coordinator())) << agent.Output();
+
+  LogOptions options;
+  options.coordinators = {server_.coordinator()};
+  Result<std::unique_ptr<Log>> log = Log::Open(options, "roles", true);
+  ASSERT_TRUE(log.ok()) << log.status().ToString();
+  ASSERT_TRUE((*log)->TakeOver(Epoch(0)).ok());
+  EXPECT_EQ((*log)->Append("over the wire", 1).Get().status().ToString(), "OK");
+  // The log goes on without a coordinator, and so do the agent and its heartbeats once there is one again.
+  server_.Kill();
+  EXPECT_EQ((*log)->Append("without metadata", 1).Get().status().ToString(), "OK");
+  server_.Start({"coordinator"});
+  EXPECT_TRUE(agent.OutputHas("in touch with the coordinator", 2)) << agent.Output();
+  EXPECT_EQ(log_server.EndWith(SIGTERM), "exit status 0");
+  EXPECT_EQ(agent.EndWith(SIGTERM), "exit status 0");
+}
+
+TEST_F(UnderstudydTest, ForeignClustersAreRefusedByName) {
+  server_.Start({"coordinator", "--cluster", "theirs"});
+  ServerProcess agent(folder_.path() + "/agent");
+  agent.Start({"agent", "--nodes", "n7", "--coordinators", server_.coordinator(), "--cluster", "ours"});
+  EXPECT_TRUE(agent.OutputHas("FOREIGN_CLUSTER")) << agent.Output();
+  EXPECT_THAT(agent.Output(), HasSubstr("'theirs'"));
 }
 
 TEST_F(UnderstudydTest, StopApplicationsTakesThemAlong) {

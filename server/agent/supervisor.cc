@@ -13,6 +13,17 @@
 namespace understudy {
 namespace {
 
+// Whole or not at all, but not synced: the record is of no use after a crash of the machine, and a sync here would hold
+// up every agent of this process.
+Status WriteRecord(const std::string& path, const std::string& record) {
+  FileSystem* files = SystemFileSystem();
+  const std::string beside = path + ".tmp";
+  Result<std::unique_ptr<WritableFile>> file = files->OpenForWrite(beside, FileSystem::OpenMode::kTruncate);
+  if (!file.ok()) return file.status();
+  UNDERSTUDY_RETURN_IF_ERROR((*file)->WriteAt(0, record));
+  return files->Rename(beside, path);
+}
+
 std::string Name(const Supervised& state) { return "process " + std::to_string(state.pid) + " of " + state.service; }
 
 }  // namespace
@@ -98,7 +109,7 @@ void Supervisor::Watch(std::unique_ptr<Process> process, const std::string& serv
             .starts = state_.starts};
   const RunRecord record{BootId(), state_.pid, state_.start_ticks, service, memory_limit_bytes};
   // Without the record the application still runs; it introduces itself to the next agent when it connects.
-  if (const Status kept = ReplaceFile(SystemFileSystem(), options_.record_path, EncodeRunRecord(record)); !kept.ok()) {
+  if (const Status kept = WriteRecord(options_.record_path, EncodeRunRecord(record)); !kept.ok()) {
     LogWarning("agent", "run record of " + Name(state_) + ": " + kept.ToString());
   }
   loop_->Watch(process_->pidfd(), EPOLLIN, [this](uint32_t) { OnPidfd(); });

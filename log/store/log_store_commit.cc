@@ -21,19 +21,18 @@ uint64_t ControlBytes(uint64_t segment_bytes) { return std::min<uint64_t>(64u <<
 
 }  // namespace
 
-uint64_t QueuedEntry::framed_bytes() const {
+uint64_t QueuedEntry::FramedBytes(const JournalEntry& entry) {
   return kEntryHeaderBytes + (entry.batch == nullptr ? 0 : entry.batch->size());
 }
 
 Status LogStoreImpl::Admit(const JournalEntry& entry) const {
-  const QueuedEntry queued{0, entry};
   const std::lock_guard lock(mutex_);
   if (!dead_status_.ok()) return {StatusCode::kIoError, "the journal stopped: " + dead_status_.message()};
   if (!identity_.retired_reason.empty()) {
     return {StatusCode::kFailedPrecondition,
             "disk " + ToHex(identity_.disk) + " is retired: " + identity_.retired_reason};
   }
-  const uint64_t framed = queued.framed_bytes();
+  const uint64_t framed = QueuedEntry::FramedBytes(entry);
   if (kSegmentHeaderBytes + kGroupHeaderBytes + framed > FreshLimit(entry.kind)) {
     return {StatusCode::kInvalidArgument, "the batch does not fit in a journal segment"};
   }

@@ -25,7 +25,8 @@ namespace understudy {
 struct QueuedEntry {
   uint64_t seq = 0;
   JournalEntry entry;
-  uint64_t framed_bytes() const;  // in the journal
+  uint64_t framed_bytes() const { return FramedBytes(entry); }
+  static uint64_t FramedBytes(const JournalEntry& entry);  // in the journal
 };
 
 class JournalGroup : public CommitGroup {
@@ -103,6 +104,7 @@ class LogStoreImpl : public LogStore {
   Status FlushLocked();  // maintain_mutex_ held
   Status WriteStep();
   void EraseTrimmed(const IndexStep& step, IndexBatch* batch);
+  bool HardlyUsed() const;
   void RecycleDeadSegments();
   void PrepareSegments();
   bool HasRoomForIndex();

@@ -36,9 +36,17 @@ void LogStoreImpl::Maintain() {
     (void)FlushLocked();  // what goes wrong is logged, and shows as a full disk or a dead store
     RecycleDeadSegments();
   }
-  PrepareSegments();
-  KeepReserve();
+  if (!HardlyUsed()) {
+    PrepareSegments();
+    KeepReserve();
+  }
   Relocate();
+}
+
+// A new directory takes one segment of space until that is a quarter full: many never get there.
+bool LogStoreImpl::HardlyUsed() const {
+  const std::lock_guard lock(mutex_);
+  return segments_.size() == 1 && ready_.empty() && offset_ < active_end_ / 4 && !disk_full_;
 }
 
 Status LogStoreImpl::FlushIndex() {

@@ -120,7 +120,7 @@ TEST_P(Replay, AndASliceOfItsMutations) {
   const auto corpus = Corpus(GetParam().name);
   ASSERT_FALSE(corpus.empty());
   const uint64_t seed = FromEnvironment("UNDERSTUDY_FUZZ_SEED", 20260712);
-  const uint64_t runs = FromEnvironment("UNDERSTUDY_FUZZ_RUNS", 20'000);
+  const uint64_t runs = FromEnvironment("UNDERSTUDY_FUZZ_RUNS", 5'000);
   std::printf("UNDERSTUDY_FUZZ_SEED=%llu UNDERSTUDY_FUZZ_RUNS=%llu\n", static_cast<unsigned long long>(seed),
               static_cast<unsigned long long>(runs));
   SeededRandom random(seed);

@@ -24,7 +24,7 @@ void WriterEffects::Clear() {
 }
 
 Writer::Impl::Impl(WriterOptions o, LogId log_id, const EpochEntry& entry, Instant now)
-    : options(std::move(o)), log(log_id), last_word(now), next_heartbeat(now), chain(1, options.retry_ms) {
+    : options(o), log(log_id), last_word(now), next_heartbeat(now), chain(1, options.retry_ms) {
   UNDERSTUDY_CHECK(!entry.closed() && !entry.attempt.none());
   next_lsn = entry.first_lsn;
   EnterEpoch(entry, now);
@@ -302,7 +302,7 @@ Instant Writer::Impl::WakeAt() const {
 // ---- the class ----
 
 Writer::Writer(WriterOptions options, LogId log, const EpochEntry& epoch, Instant now)
-    : impl_(std::make_unique<Impl>(std::move(options), log, epoch, now)) {}
+    : impl_(std::make_unique<Impl>(options, log, epoch, now)) {}
 Writer::~Writer() = default;
 
 void Writer::Append(BatchRef batch, Instant now, WriterEffects* out) {

@@ -134,7 +134,6 @@ struct Writer::Impl {
   MovePhase move_phase = MovePhase::kNone;
   WriterMove move;
   std::optional<VersionedChain> base;  // what the CAS will name
-  bool checking_chain = false;         // the chain client's read is about a seal, not a move
   Instant check_at = Instant::Never();
   int64_t check_ms = 0;
   bool seal_reported = false;

@@ -61,7 +61,6 @@ void Writer::Impl::Move(const WriterMove& input, Instant now, WriterEffects* out
   base.reset();
   // The chain is read while appends go on (or drain): the freeze lasts one CAS, not a read and a CAS.
   if (!chain.busy()) chain.Read(now, &out->chain_ops);
-  checking_chain = false;
 }
 
 void Writer::Impl::ContinueMove(Instant now, WriterEffects* out) {
@@ -135,6 +134,9 @@ void Writer::Impl::OnChain(ChainClient::Outcome outcome, Instant now, WriterEffe
     base = current;
     return ContinueMove(now, out);
   }
+  if (std::none_of(replicas.begin(), replicas.end(), [](const ReplicaState& r) { return r.sealed; })) {
+    return;  // read for a move that has been given up meanwhile
+  }
   // A seal without an owner: a takeover is under way, or has died. Look again after a while.
   check_at = now + check_ms * kNsPerMs;
   check_ms = std::min(check_ms * 2, kChainCheckMsMax);
@@ -176,7 +178,6 @@ void Writer::Impl::TickMove(Instant now, WriterEffects* out) {
   }
   if (now >= check_at && !chain.busy()) {
     check_at = Instant::Never();
-    checking_chain = true;
     chain.Read(now, &out->chain_ops);
   }
 }
@@ -194,7 +195,6 @@ void Writer::Impl::OnSealed(ReplicaState& replica, Instant now, WriterEffects* o
   if (chain.busy()) {
     check_at = now;
   } else {
-    checking_chain = true;
     chain.Read(now, &out->chain_ops);
   }
 }

@@ -409,6 +409,23 @@ TEST_F(WriterTest, HandoverThatDoesNotDrainInTimeIsGivenUp) {
   EXPECT_TRUE(writer_->accepting());
 }
 
+TEST_F(WriterTest, ChainThatComesAfterAGivenUpMoveChangesNothing) {
+  Append(1);
+  WriterMove move;
+  move.handover = true;
+  move.attempt = kA2;
+  move.disks = entry_.disks;
+  move.deadline = Ms(1000);
+  Step(move);
+  const Token read = out_.chain_ops.at(0).token;
+  Step(Tick{}, Ms(1000));
+  EXPECT_EQ(out_.move->status.code(), StatusCode::kDeadlineExceeded);
+  Step(ChainReadDone{read, Status::Ok(), ChainNow()}, Ms(1001));
+  EXPECT_FALSE(out_.seal_without_owner.has_value());
+  EXPECT_THAT(out_.chain_ops, IsEmpty());
+  EXPECT_FALSE(writer_->frozen());
+}
+
 TEST_F(WriterTest, MoveThatLosesToATakeoverEndsTheWriter) {
   const auto cas = StartMove(false);
   ASSERT_TRUE(cas.has_value());

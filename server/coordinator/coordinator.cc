@@ -31,6 +31,33 @@ CoreOptions CoreOptionsOf(const CoordinatorOptions& options) {
   return core;
 }
 
+// What earlier coordinators recorded of the moves they ended.
+std::vector<MoveRecord> MovesOf(const std::vector<MetadataEntry>& events) {
+  std::vector<MoveRecord> moves;
+  for (const MetadataEntry& entry : events) {
+    try {
+      const auto event = nlohmann::json::parse(entry.value);
+      if (event.at("kind") != "move_done") continue;
+      MoveRecord move;
+      move.kind = event.at("move") == "planned" ? MoveKind::kPlanned : MoveKind::kUnplanned;
+      move.service = event.at("service").get<std::string>();
+      move.from = event.at("from").get<std::string>();
+      move.to = event.at("to").get<std::string>();
+      move.reason = event.at("text").get<std::string>();
+      move.epoch = Epoch(event.at("epoch").get<uint64_t>());
+      move.started_unix_ms = event.at("started_unix_ms").get<int64_t>();
+      move.ended_unix_ms = event.at("unix_ms").get<int64_t>();
+      move.lead_s = event.at("lead_s").get<double>();
+      move.replayed = event.at("replayed").get<int64_t>();
+      move.gap_ms = event.at("gap_ms").get<double>();
+      moves.push_back(std::move(move));
+    } catch (const nlohmann::json::exception&) {
+      continue;  // an event of another version: history only
+    }
+  }
+  return moves;
+}
+
 }  // namespace
 
 class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_shared_from_this<Coordinator::Impl> {
@@ -50,7 +77,10 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     MetadataLink::Callbacks callbacks;
     callbacks.changed = [this](const MetadataChanged& changed) { Step(changed); };
     callbacks.written = [this](const MetadataWritten& written) { Step(written); };
-    callbacks.events = [this](const std::vector<MetadataEntry>& entries) { events_->Restore(entries); };
+    callbacks.events = [this](const std::vector<MetadataEntry>& entries) {
+      events_->Restore(entries);
+      Step(MovesRestored{MovesOf(entries)});
+    };
     callbacks.loaded = [this](const MetadataLoaded& loaded) { Loaded(loaded); };
     metadata_ = std::make_shared<MetadataLink>(loop, store, options_.cluster, options_.name, std::move(callbacks));
   }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "log/env/file.h"
@@ -21,6 +22,7 @@ using nlohmann::json;
 
 constexpr int64_t kPatienceMs = 10'000;
 constexpr char kCluster[] = "test";
+constexpr int64_t kNeverHeard = -2;  // the log server does not know the log
 
 // One node's agent: polls, keeps what it was told, reports what the test says.
 class Agent {
@@ -124,6 +126,7 @@ class CoordinatorTest : public testing::Test {
       ++ages_asked_;
       ReplicaStatusResponse response;
       response.writer_age_ms = writer_age_ms_;
+      response.code = writer_age_ms_ == kNeverHeard ? StatusCode::kNotFound : StatusCode::kOk;
       return response;
     };
     Start();
@@ -231,6 +234,16 @@ class CoordinatorTest : public testing::Test {
     });
     return json::parse(answer.document, nullptr, false);
   }
+  // The strand may be held: the store answers on its own thread.
+  bool StoredEvent(const std::string& kind) {
+    std::promise<bool> found;
+    store_->List("/understudy/test/events/", 1000, [&](Result<std::vector<MetadataEntry>> listed) {
+      bool any = false;
+      for (const MetadataEntry& entry : *listed) any |= json::parse(entry.value)["kind"] == kind;
+      found.set_value(any);
+    });
+    return found.get_future().get();
+  }
   // What the application would do in a takeover: the log's next epoch is `node`'s.
   void OpenEpoch(const std::string& log, const std::string& node) {
     std::optional<MetadataEntry> entry;
@@ -337,6 +350,12 @@ TEST_F(CoordinatorTest, AKilledPrimaryIsTakenOverFromAndTheDocumentsSaySo) {
   EXPECT_EQ(move["replayed"], 3);
   EXPECT_TRUE(move["lead_s"].is_null());
   EXPECT_EQ(status["unsafe"], json::array({"--unsafe-no-fsync"}));
+  ASSERT_TRUE(Await("the history is written", [&] { return StoredEvent("move_done"); }));
+  With([&] { agents_.clear(); });
+  Stop();
+  Start();
+  ASSERT_TRUE(Await("it is ready again", [&] { return coordinator_->ready(); }));
+  EXPECT_EQ(Status()["moves"], status["moves"]);  // remembered
   bool told = false;
   const json history = Events(0, 0);
   for (const json& event : history["events"]) told |= event["kind"] == "move_done" && event["service"] == "kv1";
@@ -375,6 +394,17 @@ TEST_F(CoordinatorTest, AMissingNodeIsLeftAloneWhileItsLogAdvances) {
   EXPECT_EQ(agents_["n2"]->Told(CommandKind::kTakeOver), nullptr);
   EXPECT_TRUE(AwaitState("SUSPECT"));
   With([&] { writer_age_ms_ = 700; });
+  ASSERT_TRUE(AwaitTold(*agents_["n2"], CommandKind::kTakeOver));
+}
+
+TEST_F(CoordinatorTest, ADiskThatNeverHeardOfTheLogHasNotHeardFromItsWriter) {
+  Serve("");
+  if (HasFatalFailure()) return;
+  ListDisk();
+  With([&] {
+    writer_age_ms_ = kNeverHeard;
+    agents_["n1"]->silent = true;
+  });
   ASSERT_TRUE(AwaitTold(*agents_["n2"], CommandKind::kTakeOver));
 }
 

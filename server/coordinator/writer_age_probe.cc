@@ -51,10 +51,11 @@ void WriterAgeProbe::Ask(const std::string& service, const Chain& chain) {
           if (alive.expired()) return;
           auto it = questions_.find(service);
           if (it == questions_.end()) return;
-          if (response.ok() && response->code == StatusCode::kOk) {
+          // A disk that has never heard of the log has not heard from its writer either.
+          if (response.ok() && (response->code == StatusCode::kOk || response->code == StatusCode::kNotFound)) {
             WriterAge& answer = it->second.answer;
             ++answer.answered;
-            if (response->writer_age_ms >= 0) {
+            if (response->code == StatusCode::kOk && response->writer_age_ms >= 0) {
               answer.age_ms =
                   answer.age_ms < 0 ? response->writer_age_ms : std::min(answer.age_ms, response->writer_age_ms);
             }

@@ -64,6 +64,13 @@ void Core::Reconcile() {
   WritePlans();
 }
 
+void Core::On(const MovesRestored& in) {
+  for (const MoveRecord& move : in.moves) {
+    moves_.push_back(move);
+    if (moves_.size() > options_.moves_max) moves_.pop_front();
+  }
+}
+
 void Core::WatchNodes() {
   for (auto& [name, node] : nodes_) {
     if (!node.heard) {

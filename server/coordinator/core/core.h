@@ -76,6 +76,7 @@ class Core {
   void On(const MetadataLoaded& in);
   void On(const OperatorRequest& in);
   void On(const WriterAge& in);
+  void On(const MovesRestored& in);
   void OnResults(NodeState& node, const std::vector<CommandResult>& results);
   void OnProcess(NodeState& node, const AgentReport& before);
   void StartFailed(NodeState& node, const std::string& program, const std::string& why);

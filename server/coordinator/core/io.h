@@ -9,6 +9,7 @@
 
 #include "log/protocol/control_messages.h"
 #include "predictors/host/predictor_host.h"
+#include "server/coordinator/core/plan.h"
 #include "understudy/status.h"
 #include "understudy/types.h"
 
@@ -63,11 +64,15 @@ struct WriterAge {
   int needed = 1;       // E - A + 1
   int64_t age_ms = -1;  // the smallest; -1: none of them has heard from it since its start
 };
+// Moves that earlier coordinators ended, oldest first; for the status document. Before MetadataLoaded.
+struct MovesRestored {
+  std::vector<MoveRecord> moves;
+};
 struct Tick {};
 
 struct Input {
   std::variant<Tick, NodeReported, ForecastsArrived, MetadataChanged, MetadataWritten, MetadataLoaded, OperatorRequest,
-               WriterAge>
+               WriterAge, MovesRestored>
       what;
   int64_t unix_ms = 0;  // for records that people read; never for a decision
 };

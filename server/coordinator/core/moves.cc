@@ -369,6 +369,7 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
   event.details.emplace_back("from", move.from);
   event.details.emplace_back("to", primary.name);
   event.details.emplace_back("epoch", static_cast<int64_t>(record.epoch.value()));
+  event.details.emplace_back("started_unix_ms", record.started_unix_ms);
   event.details.emplace_back("gap_ms", record.gap_ms);
   event.details.emplace_back("replayed", record.replayed);
   event.details.emplace_back("lead_s", record.lead_s);

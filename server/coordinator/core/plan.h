@@ -59,6 +59,20 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
+struct MoveRecord {
+  MoveKind kind = MoveKind::kPlanned;
+  std::string service;
+  std::string from;
+  std::string to;
+  std::string reason;
+  Epoch epoch;
+  int64_t started_unix_ms = 0;
+  int64_t ended_unix_ms = 0;
+  double lead_s = -1;  // first forecast to serving on the new node; -1: none warned
+  int64_t replayed = 0;
+  double gap_ms = 0;  // last known to serve to known to serve again, as heard here
+};
+
 std::string EncodePlan(const Plan& plan);
 // kCorruption with the reason.
 Result<Plan> DecodePlan(std::string_view json);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -97,6 +98,12 @@ Result<FileSystemSpace> SpaceOf(const std::string& path) {
                          .free_bytes = uint64_t{info.f_bavail} * info.f_frsize,
                          .total_inodes = info.f_files,
                          .free_inodes = info.f_favail};
+}
+
+Result<std::string> DeviceOf(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path);
+  return std::to_string(major(info.st_dev)) + ":" + std::to_string(minor(info.st_dev));
 }
 
 }  // namespace understudy

@@ -24,4 +24,7 @@ struct FileSystemSpace {
 };
 Result<FileSystemSpace> SpaceOf(const std::string& path);
 
+// "MAJOR:MINOR" of the device that holds the file, as in /sys/dev/block.
+Result<std::string> DeviceOf(const std::string& path);
+
 }  // namespace understudy

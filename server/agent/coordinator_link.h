@@ -60,7 +60,7 @@ class CoordinatorLink {
   size_t current_ = 0;    // of options_.coordinators
   uint64_t session_ = 0;  // answers of earlier connections' calls are ignored
   int64_t pause_ms_ = 0;
-  bool heard_ = false;  // the last call was answered well
+  bool heard_ = false;                // the last call was answered well
   std::set<std::string> complaints_;  // made since then; each is worth one line
   bool reporting_ = false;
   bool report_again_ = false;

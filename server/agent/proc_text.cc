@@ -116,6 +116,16 @@ std::optional<NetworkErrors> ParseNetDev(std::string_view text) {
   return sum;
 }
 
+std::optional<BlockCounters> ParseBlockStat(std::string_view text) {
+  // Reads: requests, merges, sectors, ms; writes: the same.
+  const std::vector<std::string_view> words = Words(text);
+  if (words.size() < 8) return std::nullopt;
+  const auto reads = ToNumber<uint64_t>(words[0]), read_ms = ToNumber<uint64_t>(words[3]);
+  const auto writes = ToNumber<uint64_t>(words[4]), write_ms = ToNumber<uint64_t>(words[7]);
+  if (!reads || !read_ms || !writes || !write_ms) return std::nullopt;
+  return BlockCounters{*reads + *writes, *read_ms + *write_ms};
+}
+
 std::optional<std::string> FindCgroup(std::string_view text, std::string_view controller) {
   while (!text.empty()) {
     const std::string_view line = TakeLine(&text);  // "4:memory:/path", "0::/path"

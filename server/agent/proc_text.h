@@ -38,6 +38,12 @@ struct NetworkErrors {
 // Sums all interfaces of /proc/net/dev but "lo"; nullopt when there is none.
 std::optional<NetworkErrors> ParseNetDev(std::string_view text);
 
+struct BlockCounters {    // of /sys/dev/block/MAJOR:MINOR/stat, since boot
+  uint64_t requests = 0;  // reads and writes that are done
+  uint64_t busy_ms = 0;   // the time they took, each counted from its queueing
+};
+std::optional<BlockCounters> ParseBlockStat(std::string_view text);
+
 // The group's path in /proc/PID/cgroup: of `controller` (v1), or of the unified tree when `controller` is empty.
 std::optional<std::string> FindCgroup(std::string_view text, std::string_view controller);
 

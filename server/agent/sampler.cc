@@ -48,6 +48,7 @@ NodeSample Sampler::Sample(const SampledApp& app, Instant now, int64_t unix_ms) 
     SampleCgroup(app.pid, now, &sample.metrics);
   }
   SampleNode(now, &sample.metrics);
+  SampleDiskLatency(now, &sample.metrics);
   SampleMachineErrors(&sample.metrics);
   if (app.report != nullptr) SampleReport(*app.report, &sample.metrics);
   return sample;

@@ -40,6 +40,7 @@ class Sampler {
   void SampleProcess(const SampledApp& app, Instant now, Metrics* out);
   void SampleCgroup(int64_t pid, Instant now, Metrics* out);
   void SampleNode(Instant now, Metrics* out);
+  void SampleDiskLatency(Instant now, Metrics* out);
   void SampleMachineErrors(Metrics* out);
   static void SampleReport(const AppReport& report, Metrics* out);
 

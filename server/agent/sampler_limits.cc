@@ -1,4 +1,4 @@
-// The parts of a sample that walk trees: control groups, memory controllers, thermal zones.
+// The parts of a sample that come from /sys: control groups, block devices, memory controllers, thermal zones.
 #include <algorithm>
 
 #include "log/env/file.h"
@@ -83,6 +83,17 @@ void Sampler::SampleCgroup(int64_t pid, Instant now, Metrics* out) {
       out->push_back({"cgroup.cpu_throttled_fraction", std::min(1.0, *throttled_rate / *periods_rate)});
     }
   }
+}
+
+void Sampler::SampleDiskLatency(Instant now, Metrics* out) {
+  const Result<std::string> device = DeviceOf(options_.data_dir);
+  if (!device.ok()) return;
+  const Result<std::string> stat = ReadSmallFile(options_.sys + "/dev/block/" + *device + "/stat");
+  const std::optional<BlockCounters> counters = stat.ok() ? ParseBlockStat(*stat) : std::nullopt;
+  if (!counters) return;
+  const auto requests = Rate("node.disk_requests", counters->requests, now);
+  const auto busy_ms = Rate("node.disk_busy", counters->busy_ms, now);
+  if (requests && busy_ms && *requests > 0) out->push_back({"node.disk_latency_ms", *busy_ms / *requests});
 }
 
 void Sampler::SampleMachineErrors(Metrics* out) {

@@ -157,6 +157,20 @@ TEST_F(SamplerTest, MachineErrorsAndHeatWhereTheyAreCounted) {
   EXPECT_FALSE(values.contains("node.memory_total_bytes"));
 }
 
+TEST_F(SamplerTest, DiskLatencyIsTimePerRequest) {
+  const std::string stat = "sys/dev/block/" + *DeviceOf(folder_) + "/stat";
+  Sampler sampler = Fake();
+  const auto latency = [&](const std::string& text, int64_t second) {
+    Put(stat, text);
+    Values values = ValuesOf(sampler.Sample({}, Instant(second * kNsPerSecond), 0));
+    return values.contains("node.disk_latency_ms") ? values["node.disk_latency_ms"] : -1;
+  };
+  EXPECT_EQ(latency("  100 0 0 50  200 0 0 150 0 0 0\n", 1), -1);
+  EXPECT_EQ(latency("  110 0 0 60  230 0 0 220 0 0 0\n", 2), 2);
+  EXPECT_EQ(latency("  110 0 0 60  230 0 0 220 0 0 0\n", 3), -1) << "no request, no latency";
+  EXPECT_EQ(latency("garbage", 4), -1);
+}
+
 TEST_F(SamplerTest, EveryMetricIsInTheDocumentation) {
   Result<std::string> page = ReadSmallFile("docs/metrics.md");
   ASSERT_TRUE(page.ok()) << page.status().ToString();

@@ -3,21 +3,23 @@
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "log/rpc/await.h"
+#include "log/rpc/test_loop.h"
 
 namespace understudy {
 namespace {
 
-constexpr int64_t kLongNs = 20 * kNsPerSecond;
+using rpc_test::AwaitSleeping;
+using rpc_test::kWaitNs;
+using rpc_test::Runner;
+using rpc_test::ThreadId;
 
 class FakeClock : public Clock {
  public:
@@ -44,46 +46,6 @@ class Eventfd {
   int fd_;
 };
 
-// Returns when the kernel says that the thread sleeps.
-void AwaitSleeping(pid_t thread) {
-  const Instant deadline = SystemClock()->Now() + kLongNs;
-  std::string state;
-  while (state != "S" && SystemClock()->Now() < deadline) {
-    std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
-    std::string pid;
-    std::string name;
-    stat >> pid >> name >> state;
-    std::this_thread::yield();
-  }
-  ASSERT_EQ(state, "S");
-}
-
-pid_t ThreadId() { return static_cast<pid_t>(syscall(SYS_gettid)); }
-
-// Drives a loop in a thread of its own.
-class Runner {
- public:
-  explicit Runner(EventLoop* loop)
-      : loop_(loop), thread_([this] {
-          id_.store(ThreadId());
-          loop_->Run();
-        }) {
-    while (id_.load() == 0) {
-      std::this_thread::yield();
-    }
-  }
-  ~Runner() {
-    loop_->Stop();
-    thread_.join();
-  }
-  pid_t id() const { return id_.load(); }
-
- private:
-  EventLoop* loop_;
-  std::atomic<pid_t> id_{0};
-  std::thread thread_;
-};
-
 TEST(EventLoop, RunsWhatIsPostedInOrderWithTheStrandHeld) {
   EventLoop loop(SystemClock());
   std::string order;
@@ -103,7 +65,7 @@ TEST(EventLoop, PostWakesAThreadThatWaits) {
   AwaitSleeping(runner.id());
   std::atomic<pid_t> ran_on{0};
   loop.Post([&] { ran_on = ThreadId(); });
-  ASSERT_TRUE(DriveUntil(&loop, kLongNs, [&] { return ran_on != 0; }));
+  ASSERT_TRUE(DriveUntil(&loop, kWaitNs, [&] { return ran_on != 0; }));
 }
 
 TEST(EventLoop, ManyPostersLoseNothing) {
@@ -123,7 +85,7 @@ TEST(EventLoop, ManyPostersLoseNothing) {
     for (auto& poster : posters) {
       poster.join();
     }
-    EXPECT_TRUE(DriveUntil(&loop, kLongNs, [&] { return ran == 8000; }));
+    EXPECT_TRUE(DriveUntil(&loop, kWaitNs, [&] { return ran == 8000; }));
   }
 }
 
@@ -157,7 +119,7 @@ TEST(EventLoop, ATimerEndsTheWait) {
     std::lock_guard lock(loop.strand());
     loop.At(start + 5 * kNsPerMs, [&] { fired = true; });
   }
-  while (!fired && SystemClock()->Now() - start < kLongNs) {
+  while (!fired && SystemClock()->Now() - start < kWaitNs) {
     loop.RunOnce(-1);
   }
   EXPECT_TRUE(fired);
@@ -291,7 +253,7 @@ TEST(EventLoop, AThreadInTheAfterWorkDoesNotHoldUpTheOthers) {
   loop.SetAfterWork([&] {
     if (block.exchange(false)) {
       ++blocked;
-      const Instant deadline = SystemClock()->Now() + kLongNs;
+      const Instant deadline = SystemClock()->Now() + kWaitNs;
       while (!done && SystemClock()->Now() < deadline) {
         std::this_thread::yield();
       }
@@ -304,7 +266,37 @@ TEST(EventLoop, AThreadInTheAfterWorkDoesNotHoldUpTheOthers) {
     std::this_thread::yield();
   }
   loop.Post([&] { done = true; });
-  EXPECT_TRUE(DriveUntil(&loop, kLongNs, [&] { return done.load(); }));
+  EXPECT_TRUE(DriveUntil(&loop, kWaitNs, [&] { return done.load(); }));
+}
+
+// A thread that wakes up with an event while another dispatches does not queue for the strand.
+TEST(EventLoop, EventsThatComeDuringADispatchAreHandedToIt) {
+  EventLoop loop(SystemClock());
+  Eventfd event;
+  std::atomic<pid_t> handled_by{0};
+  {
+    EventLoop::Section section(&loop);
+    loop.Watch(event.fd(), EPOLLIN, [&](uint32_t) { handled_by = ThreadId(); });
+  }
+  Runner runner(&loop);
+  std::atomic<bool> dispatching{false};
+  std::atomic<bool> go_on{false};
+  loop.Post([&] {
+    dispatching = true;
+    const Instant deadline = SystemClock()->Now() + kWaitNs;
+    while (!go_on && SystemClock()->Now() < deadline) {
+      std::this_thread::yield();
+    }
+  });
+  while (!dispatching) {
+    std::this_thread::yield();
+  }
+  event.Signal();
+  loop.RunOnce(kWaitNs);  // returns although the strand is taken
+  EXPECT_EQ(handled_by, 0);
+  go_on = true;
+  ASSERT_TRUE(DriveUntil(&loop, kWaitNs, [&] { return handled_by != 0; }));
+  EXPECT_EQ(handled_by, runner.id());
 }
 
 // What saves a writer that waits for its answer the wake-up of a second thread.
@@ -356,99 +348,6 @@ TEST(EventLoop, StopEndsEveryThreadInRun) {
     thread.join();
   }
   loop.Run();  // returns at once
-}
-
-TEST(Completion, TheWaitingThreadDrivesByItself) {
-  EventLoop loop(SystemClock());
-  Completion completion(&loop);
-  pid_t ran_on = 0;
-  std::thread poster([&] {
-    loop.Post([&] {
-      ran_on = ThreadId();
-      completion.Set();
-    });
-  });
-  EXPECT_TRUE(completion.Wait());
-  EXPECT_EQ(ran_on, ThreadId());
-  poster.join();
-}
-
-TEST(Completion, IsWokenWhenAnotherThreadCompletesIt) {
-  EventLoop loop(SystemClock());
-  const pid_t caller = ThreadId();
-  for (int round = 0; round < 50; ++round) {
-    auto completion = std::make_shared<Completion>(&loop);
-    std::thread other([completion, caller] {
-      AwaitSleeping(caller);  // in epoll_wait
-      completion->Set();
-    });
-    EXPECT_TRUE(completion->Wait(kLongNs));
-    other.join();
-  }
-}
-
-TEST(Completion, TimesOut) {
-  EventLoop loop(SystemClock());
-  Completion completion(&loop);
-  EXPECT_FALSE(completion.Wait(2 * kNsPerMs));
-  EXPECT_FALSE(completion.done());
-  completion.Set();
-  EXPECT_TRUE(completion.Wait());
-}
-
-// Many callers, no other thread: whoever drives completes the others too, and hands on when it leaves.
-TEST(Completion, ManyWaitersTakeTurnsDriving) {
-  EventLoop loop(SystemClock());
-  constexpr int kThreads = 8;
-  constexpr int kRounds = 500;
-  std::atomic<int> finished{0};
-  std::atomic<int> timed_out{0};
-  std::vector<std::shared_ptr<Completion>> outstanding;  // under the strand
-  std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
-    threads.emplace_back([&, t] {
-      for (int round = 0; round < kRounds; ++round) {
-        auto completion = std::make_shared<Completion>(&loop);
-        {
-          EventLoop::Section section(&loop);
-          outstanding.push_back(completion);
-        }
-        // Completes all that wait, now and then only: the others sleep until then.
-        if ((round + t) % 3 == 0) {
-          loop.Post([&] {
-            for (auto& each : outstanding) {
-              each->Set();
-            }
-            outstanding.clear();
-          });
-        } else {
-          loop.Post([&, completion] {
-            const auto found = std::find(outstanding.begin(), outstanding.end(), completion);
-            if (found != outstanding.end()) {
-              outstanding.erase(found);
-              completion->Set();
-            }
-          });
-        }
-        timed_out += completion->Wait(kLongNs) ? 0 : 1;
-      }
-      ++finished;
-    });
-  }
-  for (auto& thread : threads) {
-    thread.join();
-  }
-  EXPECT_EQ(finished, kThreads);
-  EXPECT_EQ(timed_out, 0);
-}
-
-TEST(Await, ReturnsWhatTheCallbackGot) {
-  EventLoop loop(SystemClock());
-  const Result<int> answer = Await<int>(&loop, [&](auto done) { loop.Post([done] { done(42); }); });
-  ASSERT_TRUE(answer.ok());
-  EXPECT_EQ(*answer, 42);
-  const Result<int> error = Await<int>(&loop, [](auto done) { done(Status(StatusCode::kNotFound, "none")); });
-  EXPECT_EQ(error.status().code(), StatusCode::kNotFound);
 }
 
 }  // namespace

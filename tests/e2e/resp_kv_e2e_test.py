@@ -116,6 +116,20 @@ class RespKvTest(unittest.TestCase):
                           and node_of(status, before["node"])["pid"] != before["pid"])
         return report
 
+    def test_the_checking_client_notices_lost_writes(self):
+        load = Load(BUILD, self.data, ["kv"], self.cluster.endpoints, ["--connections", "2", "--keys", "500"])
+        try:
+            self.cluster.wait("writes are acknowledged", 30,
+                              lambda _: load.ask("status")["services"]["kv"]["acked"] > 200)
+            load.ask("pause")
+            self.assertEqual(redis_cli(self.primary()["endpoint"], "flushall"), "OK")
+            report = load.ask("verify")
+        finally:
+            load.stop()
+        self.assertFalse(report["ok"])
+        self.assertEqual(report["lost"], report["keys"])
+        self.assertGreater(report["lost"], 100)
+
     def test_switchover_under_load_loses_nothing(self):
         report = self.moved_under_load(lambda _: self.cluster.command("switchover", "kv"))
         self.assertEqual(report["maybe"], 0, report)  # a planned move leaves no write in doubt

@@ -89,13 +89,13 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_status) {
   return true;
 }
 
-// Ends the loop on SIGTERM and SIGINT.
+// Stops the server on SIGTERM and SIGINT.
 class StopSignals {
  public:
-  explicit StopSignals(Executor* executor) {
-    const auto stop = [](evutil_socket_t, short, void* self) { static_cast<Executor*>(self)->Stop(); };
-    terminate_ = evsignal_new(executor->base(), SIGTERM, stop, executor);
-    interrupt_ = evsignal_new(executor->base(), SIGINT, stop, executor);
+  StopSignals(Executor* executor, Server* server) {
+    const auto stop = [](evutil_socket_t, short, void* self) { static_cast<Server*>(self)->Stop(); };
+    terminate_ = evsignal_new(executor->base(), SIGTERM, stop, server);
+    interrupt_ = evsignal_new(executor->base(), SIGINT, stop, server);
     evsignal_add(terminate_, nullptr);
     evsignal_add(interrupt_, nullptr);
   }
@@ -113,13 +113,13 @@ class StopSignals {
 
 int Run(Flags flags) {
   Executor executor;
-  const StopSignals signals(&executor);
   KvStateMachine state;
   Server server(flags.server, &executor, &state);
   if (const Status listening = server.Listen(); !listening.ok()) {
     std::fprintf(stderr, "resp_kv: %s\n", listening.ToString().c_str());
     return EXIT_FAILURE;
   }
+  const StopSignals signals(&executor, &server);
   flags.node.endpoint = server.endpoint();
   flags.node.parallel_apply = flags.node.replay_lanes > 1;
   flags.node.run_between_records = [&executor](std::function<void()> fn) { executor.RunAndWait(std::move(fn)); };

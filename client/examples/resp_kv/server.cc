@@ -69,7 +69,12 @@ Status Server::Listen() {
   evconnlistener_set_error_cb(listener_, [](evconnlistener* listener, void* self) {
     // Out of file descriptors, most likely: accepting at once again would only spin.
     evconnlistener_disable(listener);
-    static_cast<Server*>(self)->executor_->After(100, [listener] { evconnlistener_enable(listener); });
+    auto* server = static_cast<Server*>(self);
+    server->executor_->After(100, [server, listener] {
+      if (!server->stopping_) {
+        evconnlistener_enable(listener);
+      }
+    });
   });
   sockaddr_storage bound{};
   socklen_t size = sizeof(bound);
@@ -85,7 +90,7 @@ Status Server::Listen() {
   data.unix_ms = [this] { return executor_->UnixMs(); };
   data_ = std::make_unique<DataService>(std::move(data), executor_, state_);
   data_->SetOnProgress([this] { OnProgress(); });
-  data_->SetOnStop([this] { executor_->Stop(); });
+  data_->SetOnStop([this] { executor_->Post([this] { Stop(); }); });
   executor_->Every(DebugFaults::kTickMs, [this] {
     faults_.Tick();
     data_->ExpireSome();
@@ -99,6 +104,15 @@ DataService* Server::data() { return data_.get(); }
 void Server::SetNode(Node* node) {
   node_ = node;
   data_->SetNode(node);
+}
+
+void Server::Stop() {
+  if (data_->primary() || connections_.empty()) {
+    executor_->Stop();
+  } else if (!std::exchange(stopping_, true)) {
+    evconnlistener_disable(listener_);
+    executor_->After(kLingerMs, [this] { executor_->Stop(); });
+  }
 }
 
 void Server::Accept(int fd, const std::string& address) {
@@ -156,6 +170,9 @@ void Server::Died(Connection* connection) {
       for (Connection* one : dead) {
         std::erase(watched_, one);
         connections_.erase(one->id());
+      }
+      if (stopping_ && connections_.empty()) {
+        executor_->Stop();
       }
     });
   }

@@ -45,6 +45,11 @@ class Server : private ConnectionHost {
   DataService* data();
   // Before Executor::Run; `node` must outlive that.
   void SetNode(Node* node);
+  // Ends Executor::Run: at once when this is the primary or nobody is connected, else when the clients have been told
+  // where to go, or after kLingerMs. A request that arrives at a closed socket would leave its client in doubt.
+  void Stop();
+
+  static constexpr int64_t kLingerMs = 500;
 
  private:
   Answer Handle(Connection* connection, const std::vector<std::string_view>& args, std::string* reply) override;
@@ -83,6 +88,7 @@ class Server : private ConnectionHost {
   std::vector<Connection*> dead_;
   uint64_t next_id_ = 1;
   int64_t started_us_ = 0;
+  bool stopping_ = false;
 
   DebugFaults faults_;
   LatencyHistogram latencies_;  // of this second

@@ -249,6 +249,19 @@ TEST_F(ServerTest, SaysThatTheOutcomeIsUnknownWhenItIsDeposed) {
   EXPECT_EQ(writer.Ask("SET k 3"), "+OK\r\n");
 }
 
+TEST_F(ServerTest, SaysWhereToGoBeforeItEnds) {
+  BecomePrimary();
+  TestClient client(server_->port());
+  EXPECT_EQ(client.Ask("SET k 1"), "+OK\r\n");
+  server_->data()->OnNotPrimary("10.0.0.7:7001", true);
+  server_->data()->OnStop();
+  EXPECT_THAT(client.Ask("SET k 2"), StartsWith("-MOVED"));
+  client.Send("QUIT\r\n");
+  EXPECT_EQ(client.ReadUntil("never"), "+OK\r\n(closed)");
+  thread_.join();  // nobody is left, so it ends
+  thread_ = std::thread([] {});
+}
+
 TEST_F(ServerTest, StopsServingWithoutABarrierAndTriesRefusedAppendsAgain) {
   BecomePrimary();
   TestClient client(server_->port());

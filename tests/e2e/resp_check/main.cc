@@ -72,6 +72,7 @@ class Checker {
                         {"wrong", result.wrong},
                         {"unread", result.unread},
                         {"longest_gap_ms", Ms(load->gaps().LongestEverNs())},
+                        {"maybe_reasons", load->unknown_reasons()},
                         {"complaints", result.complaints}};
       for (const char* field : {"acked", "maybe", "refused", "keys", "lost", "wrong", "unread"}) {
         report[field] = report[field].get<uint64_t>() + one[field].get<uint64_t>();

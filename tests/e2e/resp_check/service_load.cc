@@ -70,6 +70,11 @@ std::string ServiceLoad::endpoint() const {
   return endpoint_;
 }
 
+std::vector<std::string> ServiceLoad::unknown_reasons() const {
+  const std::lock_guard guard(mutex_);
+  return unknown_reasons_;
+}
+
 void ServiceLoad::Run(Worker* worker) {
   worker->next = clock_->Now();
   while (WaitForTurn(worker)) {
@@ -134,9 +139,7 @@ void ServiceLoad::WriteOnce(Worker* worker) {
   value.resize(std::max(value.size(), options_.value_bytes), 'x');
   const Result<Reply> reply = worker->connection.Ask({"SET", write.key, value}, options_.timeout_ms);
   if (!reply.ok()) {
-    worker->book.Unknown();
-    ++unknown_;
-    TryNextEndpoint(worker);
+    OutcomeUnknown(worker, reply.status().message());
   } else if (reply->kind == Reply::Kind::kText) {
     worker->book.Acknowledged();
     ++acknowledged_;
@@ -156,9 +159,17 @@ void ServiceLoad::WriteOnce(Worker* worker) {
     TryNextEndpoint(worker);
   } else {
     // Among these OUTCOMEUNKNOWN. An error that this client does not know may mean anything, too.
-    worker->book.Unknown();
-    ++unknown_;
-    TryNextEndpoint(worker);
+    OutcomeUnknown(worker, reply->text);
+  }
+}
+
+void ServiceLoad::OutcomeUnknown(Worker* worker, const std::string& reason) {
+  worker->book.Unknown();
+  ++unknown_;
+  TryNextEndpoint(worker);
+  const std::lock_guard guard(mutex_);
+  if (unknown_reasons_.size() < 10) {
+    unknown_reasons_.push_back(reason);
   }
 }
 

@@ -55,8 +55,9 @@ class ServiceLoad {
   GapMeter& gaps() { return gaps_; }
   uint64_t acknowledged() const { return acknowledged_; }
   uint64_t unknown() const { return unknown_; }
-  uint64_t refused() const { return refused_; }  // redirections and errors that say "not done"
-  std::string endpoint() const;                  // where the last success came from
+  uint64_t refused() const { return refused_; }      // redirections and errors that say "not done"
+  std::vector<std::string> unknown_reasons() const;  // the first few
+  std::string endpoint() const;                      // where the last success came from
 
  private:
   struct Worker;
@@ -68,6 +69,7 @@ class ServiceLoad {
   // Connects to the worker's current endpoint and says which service is meant.
   bool EnsureConnected(Worker* worker);
   void TryNextEndpoint(Worker* worker);
+  void OutcomeUnknown(Worker* worker, const std::string& reason);
   void FollowMoved(Worker* worker, const std::string& error);
 
   const LoadOptions options_;
@@ -83,6 +85,7 @@ class ServiceLoad {
   bool stopping_ = false;
   int busy_ = 0;  // workers between WaitForTurn and the end of their write
   std::string endpoint_;
+  std::vector<std::string> unknown_reasons_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -40,6 +40,7 @@ Core::Verdict Core::Judge(ServiceState& service, std::string* why) {
   if (why->empty()) {
     service.suspect_since = Instant::Never();
     service.suspicion.clear();
+    service.silent_from = Instant::Never();
     service.silent_since = Instant::Never();
     return Verdict::kAlive;
   }
@@ -62,6 +63,7 @@ Core::Verdict Core::Judge(ServiceState& service, std::string* why) {
     return Verdict::kSuspect;  // counts as silence only what a replica has said, not what was not asked
   }
   if (silence_ns < options_.node_timeout_ms * kNsPerMs) return Verdict::kSuspect;
+  service.silent_from = Instant(now_.ns() - silence_ns);
   *why += "; its writer is silent for " + std::to_string(silence_ns / kNsPerMs) + " ms";
   return Verdict::kGone;
 }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kTakeOverTriesMax = 5;  // with an error each; then another target, if there is one
 constexpr int64_t kAbortCooldownMs = 5000;
+constexpr int64_t kHungGraceMs = 500;
 
 std::string Of(const NodeState& node) { return node.report.has_app ? node.report.app.endpoint : std::string(); }
 
@@ -54,7 +55,8 @@ void Core::StartUnplanned(ServiceState& service, const std::string& why) {
   if (service.risk.level() != RiskLevel::kNone) move.lead_ms = (now_ - service.risk.since()) / kNsPerMs;
   service.move_began = now_;
   const bool ended = Node(service.owner).report.process == ProcessState::kExited;
-  service.gap_began = ended || !service.served ? now_ : service.last_serving;
+  // Its agent may have gone on repeating that it serves: the replicas know better.
+  service.gap_began = ended || !service.served ? now_ : std::min(service.last_serving, service.silent_from);
   service.plan.move = std::move(move);
   service.suspect_since = Instant::Never();
   NodeState* target = PickTarget(service, "");
@@ -422,7 +424,9 @@ void Core::AdvanceRestarts(ServiceState& service) {
       service.plan_dirty = true;
       continue;
     }
-    if (node.alive && node.HasProcess()) SendStop(node, service.spec.name, service.spec.stop_grace_ms);
+    // One that does not answer its agent will not end in order either.
+    const int64_t grace_ms = node.report.has_app ? service.spec.stop_grace_ms : kHungGraceMs;
+    if (node.alive && node.HasProcess()) SendStop(node, service.spec.name, grace_ms);
     ++i;
   }
 }

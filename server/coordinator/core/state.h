@@ -104,6 +104,7 @@ struct ServiceState {
   Instant age_asked_at = Instant::Never();
   Instant age_heard_at = Instant::Never();  // when enough replicas could say
   int64_t writer_age_ms = 0;                // as of then
+  Instant silent_from = Instant::Never();   // its writer was heard last, once that is settled
   Instant silent_since = Instant::Never();  // replicas answer, but have not heard from it since their own start
 
   // The move under way, or the last one.

@@ -93,6 +93,10 @@ Status NodeImpl::Connect(const Command& command) {
   LogWriterEvents events;
   events.fenced = [this](const FencedReport& report) { OnFenced(report); };
   events.seal_without_owner = [this](const std::string& text) { LogWarning("node", text); };
+  events.moved = [this](const EpochEntry& entry) {
+    epoch_ = entry;
+    agent_->ReportNow();
+  };
   events.committed = [this](ReleasedBatch batch) { queue_->Push(std::move(batch)); };
   writer_ = std::make_unique<LogWriter>(&runtime_, cluster_.get(), writer, std::move(events));
   writer_view_.store(writer_.get(), std::memory_order_release);

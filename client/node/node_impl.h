@@ -75,7 +75,7 @@ class NodeImpl : public Node {
   void RetireReplayer();
   void RetireTakeover();
   void Adopt(const VersionedChain& chain);
-  void BecomePrimary(const EpochEntry& epoch);
+  void BecomePrimary(const Chain& chain);
   void SealBelow(const VersionedChain& chain);
   void OnReplayerChanged();
   void OnReplayFailed(const Status& why);

@@ -178,9 +178,8 @@ void NodeImpl::Adopt(const VersionedChain& chain) {
   if (adopting_ || role() == Role::kPrimary || !replayer_) return;
   adopting_ = true;
   role_.store(Role::kPromoting, std::memory_order_release);
-  const EpochEntry entry = *chain.chain.last();
   SealBelow(chain);
-  replayer_->WhenApplied(entry.first_lsn - 1, [this, entry] { BecomePrimary(entry); });
+  replayer_->WhenApplied(chain.chain.last()->first_lsn - 1, [this, chain = chain.chain] { BecomePrimary(chain); });
 }
 
 // The closed epoch's disks are told so; nobody waits for it.
@@ -197,13 +196,14 @@ void NodeImpl::SealBelow(const VersionedChain& chain) {
   }
 }
 
-void NodeImpl::BecomePrimary(const EpochEntry& epoch) {
+void NodeImpl::BecomePrimary(const Chain& chain) {
+  const EpochEntry& epoch = *chain.last();
   epoch_ = epoch;
   RetireReplayer();
   RetireTakeover();
   adopting_ = false;
   attempt_ = AttemptId();
-  writer_->Begin(Chains(log_), epoch);
+  writer_->Begin(Chains(log_), chain);
   serving_since_unix_ms_ = runtime_.loop()->clock()->WallUnixMs();
   latency_taken_at_ = runtime_.Now();
   checkpoint_at_ = runtime_.Now();
@@ -258,7 +258,7 @@ void NodeImpl::OnTakeover(const TakeoverResult& result) {
     return FinishTakeover(result.status, /*keep_following=*/true);
   }
   replayer_->UseChain(result.chain);
-  replayer_->WhenApplied(result.last_lsn, [this, epoch = result.epoch] { BecomePrimary(epoch); });
+  replayer_->WhenApplied(result.last_lsn, [this, chain = result.chain.chain] { BecomePrimary(chain); });
 }
 
 // It failed: a spare that followed before goes on following, if its replay is well.

@@ -282,6 +282,33 @@ TEST(Log, ThreeReplicasAcknowledgeWithOneAway) {
   EXPECT_EQ(MustRead(heir.get()).size(), 21u);
 }
 
+TEST(Log, AnEpochThatOpenedWithTooFewDisksMovesToMoreWhenTheyReturn) {
+  TestCluster cluster(3);
+  LogOptions options = cluster.log_options("n1");
+  options.replicas = 3;
+  options.ack_quorum = 2;
+  cluster.StopLogServer(1);
+  const auto log = MustOpen(options, "a");
+  ASSERT_TRUE(log && log->TakeOver(Epoch(0)).ok());
+  EXPECT_LT(cluster.ChainOf(LogId(1)).last()->disks.size(), 3u);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(log->Append("before", 1).Get().ok());
+  cluster.StartLogServer(1);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  uint64_t appended = 10;
+  while (cluster.ChainOf(LogId(1)).last()->disks.size() < 3 && std::chrono::steady_clock::now() < deadline) {
+    ASSERT_TRUE(log->Append("while it moves", 1).Get().ok());
+    ++appended;
+  }
+  const Chain chain = cluster.ChainOf(LogId(1));
+  ASSERT_EQ(chain.last()->disks.size(), 3u);
+  EXPECT_EQ(chain.last()->owner.node, "n1");
+  ASSERT_TRUE(log->Append("after", 1).Get().ok());
+  EXPECT_EQ(log->epoch(), chain.last()->epoch);
+  cluster.StopLogServer(0);
+  ASSERT_TRUE(log->Append("with the one that returned", 1).Get().ok());
+  EXPECT_EQ(MustRead(log.get(), 1, Lsn(appended + 2)).size(), appended + 2);
+}
+
 TEST(Log, LargeRecordsAndOversizedOnes) {
   TestCluster cluster;
   const auto log = MustOpen(cluster.log_options("n1"), "a");

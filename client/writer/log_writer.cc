@@ -232,6 +232,8 @@ void LogWriter::Impl::AnswerAll(const Status& why) {
 void LogWriter::Impl::Over(const Status& why) {
   open = false;
   draining = false;
+  moving = false;
+  probe.reset();
   over_why = why;
   epoch = 0;
   serve_until_ns = INT64_MIN;
@@ -240,9 +242,10 @@ void LogWriter::Impl::Over(const Status& why) {
 
 // ---- what the owner calls, strand held
 
-void LogWriter::Begin(ChainStore* chains, const EpochEntry& entry) {
+void LogWriter::Begin(ChainStore* chains, const Chain& chain) {
   Impl& impl = *impl_;
-  UNDERSTUDY_CHECK(!impl.open);
+  const EpochEntry& entry = *chain.last();
+  UNDERSTUDY_CHECK(!impl.open && !entry.closed());
   impl.chains = chains;
   ++impl.generation;
   impl.writer = std::make_unique<Writer>(impl.options.core, chains->log(), entry, impl.runtime->Now());
@@ -251,11 +254,15 @@ void LogWriter::Begin(ChainStore* chains, const EpochEntry& entry) {
   impl.replicas_epoch = Epoch(0);
   impl.open = true;
   impl.draining = false;
-  impl.ack_quorum = entry.ack_quorum;
+  impl.moving = false;
+  impl.entry = entry;
+  impl.replicas_target = chain.replicas_target;
+  impl.ack_quorum_target = chain.ack_quorum;
   impl.epoch = entry.epoch.value();
   impl.commit_waiters.Open(impl.writer->commit());
   impl.staging.Open(impl.writer->next_lsn());
   impl.Step(Tick{});
+  impl.LookAtDisksLater();
 }
 
 bool LogWriter::writing() const { return impl_->open; }
@@ -263,7 +270,7 @@ bool LogWriter::writing() const { return impl_->open; }
 void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, Instant drain_deadline,
                          std::function<void(Status)> done) {
   Impl& impl = *impl_;
-  if (!impl.open || impl.handover_done || !impl.writer->accepting()) {
+  if (!impl.open || impl.moving || impl.handover_done || !impl.writer->accepting()) {
     return done(Status(StatusCode::kFailedPrecondition, "not the writer, or moving already"));
   }
   impl.staging.Refuse(Status(StatusCode::kFailedPrecondition, "a handover is under way"));
@@ -279,7 +286,7 @@ void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, Instant d
   for (const Writer::ReplicaView& replica : impl.writer->Replicas()) {
     if (!replica.dropped) move.disks.push_back(replica.disk);
   }
-  move.ack_quorum = std::min(impl.ack_quorum, static_cast<int>(move.disks.size()));
+  move.ack_quorum = std::min(impl.entry.ack_quorum, static_cast<int>(move.disks.size()));
   move.deadline = drain_deadline;
   impl.Step(std::move(move));
 }

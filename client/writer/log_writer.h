@@ -30,6 +30,8 @@ struct LogWriterEvents {
   std::function<void(const FencedReport&)> fenced;
   // Our epoch is sealed somewhere, yet nobody owns the next: to be reported upward.
   std::function<void(const std::string&)> seal_without_owner;
+  // The epoch has moved to other disks: this one goes on in its place, nothing was lost.
+  std::function<void(const EpochEntry&)> moved;
   // A batch of ours is committed; before the callbacks of its appends.
   std::function<void(ReleasedBatch)> committed;
 };
@@ -56,8 +58,9 @@ class LogWriter {
   size_t outstanding_bytes() const;
 
   // ---- strand held
-  // Begins to write `entry`, the open epoch that is ours. Not while it writes already.
-  void Begin(ChainStore* chains, const EpochEntry& entry);
+  // Begins to write the last epoch of `chain`, which is open and ours. Not while it writes already. Where the epoch has
+  // fewer disks than the log wants, or lost one, it Moves to more by itself when they are there.
+  void Begin(ChainStore* chains, const Chain& chain);
   bool writing() const;
   // Ends it on our side: whatever is unanswered gets kCancelled.
   void Close();

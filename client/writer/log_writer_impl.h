@@ -1,4 +1,5 @@
-// The inside of LogWriter, split over log_writer.cc (what callers see) and log_writer_io.cc (what the core asks for).
+// The inside of LogWriter, split over log_writer.cc (what callers see), log_writer_io.cc (what the core asks for) and
+// log_writer_disks.cc (how an epoch gets back the number of disks that its log wants).
 #pragma once
 
 #include <atomic>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/writer/disk_probe.h"
 #include "client/writer/latency.h"
 #include "client/writer/log_writer.h"
 
@@ -51,7 +53,7 @@ struct LogWriter::Impl {
   // log_writer.cc
   bool WorthSending() const;
   size_t GatherBytes() const;  // what the next batch must hold to be sent while others are in flight
-  void Kick();  // any thread: sends from here if the strand is free
+  void Kick();                 // any thread: sends from here if the strand is free
   void Complete(Lsn commit);
   void AnswerAll(const Status& why);
   void Over(const Status& why);
@@ -69,6 +71,12 @@ struct LogWriter::Impl {
   void RetryMirror();
   void ArmTimer(Instant at);
   void PublishServeUntil();
+
+  // log_writer_disks.cc, strand held
+  void LookAtDisksLater();
+  void LookAtDisks();
+  void MoveTo(const std::vector<CandidateDisk>& alive);
+  void Moved(const EpochEntry& entry);
 
   Runtime* const runtime;
   Cluster* const cluster;
@@ -88,7 +96,12 @@ struct LogWriter::Impl {
   uint64_t generation = 0;  // of `writer`: answers to an earlier one are ignored
   bool open = false;        // writing
   Status over_why{StatusCode::kFailedPrecondition, "not the writer of the log"};  // when not open
-  int ack_quorum = 1;                                                             // of the epoch
+  EpochEntry entry;                                                               // the epoch
+  int replicas_target = 1;                                                        // E and A of the log
+  int ack_quorum_target = 1;
+  bool moving = false;   // a Move to other disks is under way
+  bool looking = false;  // the next look at the disks is set
+  std::unique_ptr<DiskProbe> probe;
   bool draining = false;  // everything staged is sent, however much is in flight
   WriterEffects effects;
   std::deque<WriterInput> inbox;

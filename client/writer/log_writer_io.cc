@@ -75,6 +75,7 @@ void LogWriter::Impl::Perform() {
     moved = std::exchange(handover_done, nullptr);
     move_status = effects.move->status;
     if (moved && !move_status.ok() && !effects.fenced) staging.Readmit();
+    if (std::exchange(moving, false) && move_status.ok() && !effects.fenced) Moved(*effects.move->chain.chain.last());
   }
   std::optional<FencedReport> fenced = std::move(effects.fenced);
   if (fenced) {

@@ -1,33 +1,18 @@
 #include "client/writer/takeover_runner.h"
 
 #include <deque>
-#include <nlohmann/json.hpp>
-#include <optional>
+#include <memory>
 #include <utility>
 #include <vector>
 
-#include "understudy/check.h"
+#include "client/writer/disk_probe.h"
 
 namespace understudy {
 namespace {
 
-constexpr size_t kDisksMax = 10'000;
-constexpr int64_t kProbeTimeoutMs = 500;
 constexpr int64_t kOthersNs = 50 * kNsPerMs;       // how long the first disk that answers waits for the others
 constexpr int64_t kProbeAgainNs = 200 * kNsPerMs;  // while no disk at all answers
 constexpr int64_t kFetchTimeoutMs = 600'000;
-
-std::optional<CandidateDisk> ParseDisk(const MetadataEntry& entry) {
-  const nlohmann::json value = nlohmann::json::parse(entry.value, nullptr, /*allow_exceptions=*/false);
-  CandidateDisk disk;
-  if (!value.is_object() || !value.contains("disk") || !value["disk"].is_string() || !value.contains("address") ||
-      !value["address"].is_string() || !FromHex(value["disk"].get<std::string>(), &disk.disk.disk)) {
-    return std::nullopt;
-  }
-  if (value.contains("node") && value["node"].is_string()) disk.disk.node = value["node"].get<std::string>();
-  disk.address = value["address"].get<std::string>();
-  return disk;
-}
 
 }  // namespace
 
@@ -41,48 +26,18 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
         waiting(std::move(waiting)),
         core(std::move(options)) {}
 
-  // Every registered disk is asked whether it is alive. The takeover begins when all have answered or failed, or a
-  // moment after the first answer, and then hears of the others as they come.
+  // The takeover begins when all disks have answered or failed, or a moment after the first answer, and then hears of
+  // the others as they come.
   void Probe() {
-    cluster->List(DiskKey(cluster->name(), ""), kDisksMax,
-                  [self = shared_from_this()](Result<std::vector<MetadataEntry>> entries) {
-                    if (self->closed) return;
-                    std::vector<CandidateDisk> disks;
-                    if (entries.ok()) {
-                      for (const MetadataEntry& entry : *entries) {
-                        if (const std::optional<CandidateDisk> disk = ParseDisk(entry)) disks.push_back(*disk);
-                      }
-                    }
-                    self->unanswered = disks.size();
-                    for (const CandidateDisk& disk : disks) self->ProbeDisk(disk);
-                    if (disks.empty()) self->ProbeAgainLater(entries.ok());
-                  });
-  }
-
-  void ProbeDisk(const CandidateDisk& disk) {
-    ReplicaStatusRequest request;
-    request.log = log;
-    request.disk = disk.disk.disk;
-    cluster->LogServer(disk.address, Traffic::kAppend)
-        ->ReplicaStatus(request, kProbeTimeoutMs, [self = shared_from_this(), disk](Result<ReplicaStatusResponse> r) {
-          if (self->closed) return;
-          if (self->unanswered > 0) --self->unanswered;
-          if (r.ok() && r->code != StatusCode::kWrongDisk && r->code != StatusCode::kDataUnknown) self->Alive(disk);
-          if (self->unanswered > 0 || self->started) return;
-          if (self->alive.empty()) return self->ProbeAgainLater(false);
-          self->Begin();
-        });
-  }
-
-  void Alive(const CandidateDisk& disk) {
-    for (const CandidateDisk& known : alive) {
-      if (known.disk.disk == disk.disk.disk) return;
-    }
-    alive.push_back(disk);
-    if (started) return Step(TakeoverCandidates{alive});
-    if (alive.size() > 1) return;
-    cluster->loop()->At(Now() + kOthersNs, [self = shared_from_this()] {
-      if (!self->closed) self->Begin();
+    probe = std::make_unique<DiskProbe>(cluster, log, [this](const std::vector<CandidateDisk>& found, bool complete) {
+      const bool first = alive.empty() && !found.empty();
+      alive = found;
+      if (started) return Step(TakeoverCandidates{alive});
+      if (complete) return alive.empty() ? ProbeAgainLater() : Begin();
+      if (!first) return;
+      cluster->loop()->At(Now() + kOthersNs, [self = shared_from_this()] {
+        if (!self->closed) self->Begin();
+      });
     });
   }
 
@@ -92,10 +47,10 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
     Step(TakeoverStart{alive});
   }
 
-  void ProbeAgainLater(bool no_disks) {
-    if (no_disks && waiting) waiting("no log server's disk is registered");
+  void ProbeAgainLater() {
+    if (waiting) waiting("no log server answers");
     cluster->loop()->At(Now() + kProbeAgainNs, [self = shared_from_this()] {
-      if (!self->closed && self->alive.empty()) self->Probe();
+      if (!self->closed) self->Probe();
     });
   }
 
@@ -198,7 +153,7 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
   TakeoverEffects effects;
   std::deque<TakeoverInput> inbox;
   std::vector<CandidateDisk> alive;
-  size_t unanswered = 0;
+  std::unique_ptr<DiskProbe> probe;
   bool stepping = false;
   bool started = false;
   bool closed = false;
@@ -214,6 +169,7 @@ TakeoverRunner::TakeoverRunner(Cluster* cluster, ChainStore* chains, TakeoverOpt
 
 TakeoverRunner::~TakeoverRunner() {
   impl_->closed = true;
+  impl_->probe.reset();
   if (impl_->timer_set) impl_->cluster->loop()->Cancel(impl_->timer);
 }
 

@@ -1,0 +1,71 @@
+#include "client/writer/disk_probe.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+namespace understudy {
+namespace {
+
+constexpr size_t kDisksMax = 10'000;
+constexpr int64_t kProbeTimeoutMs = 500;
+
+std::optional<CandidateDisk> ParseDisk(const MetadataEntry& entry) {
+  const nlohmann::json value = nlohmann::json::parse(entry.value, nullptr, /*allow_exceptions=*/false);
+  CandidateDisk disk;
+  if (!value.is_object() || !value.contains("disk") || !value["disk"].is_string() || !value.contains("address") ||
+      !value["address"].is_string() || !FromHex(value["disk"].get<std::string>(), &disk.disk.disk)) {
+    return std::nullopt;
+  }
+  if (value.contains("node") && value["node"].is_string()) disk.disk.node = value["node"].get<std::string>();
+  disk.address = value["address"].get<std::string>();
+  return disk;
+}
+
+}  // namespace
+
+struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
+  void Start(Cluster* cluster, LogId log) {
+    cluster->List(DiskKey(cluster->name(), ""), kDisksMax,
+                  [self = shared_from_this(), cluster, log](Result<std::vector<MetadataEntry>> entries) {
+                    if (self->closed) return;
+                    std::vector<CandidateDisk> disks;
+                    if (entries.ok()) {
+                      for (const MetadataEntry& entry : *entries) {
+                        if (const std::optional<CandidateDisk> disk = ParseDisk(entry)) disks.push_back(*disk);
+                      }
+                    }
+                    self->unanswered = disks.size();
+                    if (disks.empty()) self->found({}, true);
+                    for (const CandidateDisk& disk : disks) self->Ask(cluster, log, disk);
+                  });
+  }
+
+  void Ask(Cluster* cluster, LogId log, const CandidateDisk& disk) {
+    cluster->LogServer(disk.address, Traffic::kAppend)
+        ->ReplicaStatus(
+            {log, disk.disk.disk}, kProbeTimeoutMs,
+            [self = shared_from_this(), disk](Result<ReplicaStatusResponse> answer) {
+              if (self->closed) return;
+              --self->unanswered;
+              if (answer.ok() && answer->code != StatusCode::kWrongDisk && answer->code != StatusCode::kDataUnknown) {
+                self->alive.push_back(disk);
+              }
+              self->found(self->alive, self->unanswered == 0);
+            });
+  }
+
+  Found found;
+  std::vector<CandidateDisk> alive;
+  size_t unanswered = 0;
+  bool closed = false;
+};
+
+DiskProbe::DiskProbe(Cluster* cluster, LogId log, Found found) : impl_(std::make_shared<Impl>()) {
+  impl_->found = std::move(found);
+  impl_->Start(cluster, log);
+}
+
+DiskProbe::~DiskProbe() { impl_->closed = true; }
+
+}  // namespace understudy

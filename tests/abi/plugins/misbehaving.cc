@@ -15,7 +15,7 @@ volatile char g_sink = 0;  // keeps what is written to the hoard from being left
 class Misbehaving {
  public:
   Misbehaving(understudy::sdk::Host, std::string_view config) : mode_(config.substr(2, config.size() - 4)) {
-    if (mode_ == "crash at once") std::raise(SIGSEGV);
+    if (mode_ == "crash at once") Crash();
     if (mode_ == "hang at once") Hang();
   }
   std::vector<std::string> Metrics() const { return {"trouble"}; }
@@ -30,11 +30,15 @@ class Misbehaving {
   }
 
  private:
+  static void Crash() {
+    std::signal(SIGSEGV, SIG_DFL);  // the sanitizers have a handler of their own
+    std::raise(SIGSEGV);
+  }
   [[noreturn]] static void Hang() {
     while (true) g_sink = g_sink + 1;
   }
   void Misbehave(std::span<understudy_forecast> forecasts) const {
-    if (mode_ == "crash") std::raise(SIGSEGV);
+    if (mode_ == "crash") Crash();
     if (mode_ == "exit") std::_Exit(7);
     if (mode_ == "hang") Hang();
     if (mode_ == "nan") forecasts[0].probability = std::numeric_limits<double>::quiet_NaN();

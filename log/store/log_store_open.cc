@@ -184,7 +184,7 @@ Result<uint64_t> LogStoreImpl::RaiseBootCount() {
   ++next.boot_count;
   UNDERSTUDY_RETURN_IF_ERROR(WriteIdentity(files_, dir_ + "/IDENTITY", next));
   const std::lock_guard lock(mutex_);
-  identity_ = next;
+  identity_.boot_count = next.boot_count;  // only that: disk_id() is read without the lock
   return next.boot_count;
 }
 

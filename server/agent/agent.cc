@@ -99,6 +99,7 @@ struct Agent::Impl {
     std::optional<CommandResult> result;  // none: under way
   };
   std::deque<OwnCommand> own;  // newest last
+  bool ending = false;  // StopApplication was called
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 
@@ -179,6 +180,9 @@ void Agent::Impl::OnCommand(const Command& command) {
 }
 
 void Agent::Impl::StartApp(const Command& command) {
+  if (ending) {
+    return Finish(command.id, {StatusCode::kCancelled, "the agent of " + options.node + " ends its application"});
+  }
   const LaunchSite site{options.cluster, options.node, options.host, options.port, "unix:" + socket_path, OutputPath()};
   const Result<SpawnOptions> launch = MakeLaunch(command, site);
   if (!launch.ok()) return Finish(command.id, launch.status());
@@ -223,6 +227,7 @@ Agent::~Agent() {
 Status Agent::Start() { return impl_->Start().WithContext("agent " + impl_->options.node); }
 
 void Agent::StopApplication(int64_t grace_ms, std::function<void()> done) {
+  impl_->ending = true;
   impl_->supervisor.Stop(grace_ms, std::move(done));
 }
 

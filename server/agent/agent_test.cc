@@ -251,6 +251,17 @@ TEST_F(AgentTest, ARepeatedCommandIsCarriedOutOnce) {
   EXPECT_TRUE(Until([&] { return coordinator_.last.process == ProcessState::kExited; }));
 }
 
+// The coordinator of the same process lives a little longer, and would fill the pool again.
+TEST_F(AgentTest, NothingIsStartedOnceTheApplicationWasEnded) {
+  StartSleeper(1);
+  bool stopped = false;
+  Do([&] { agent_->StopApplication(0, [&] { stopped = true; }); });
+  Send(2, CommandKind::kStartApp, "/bin/sleep", {"1000"});
+  EXPECT_EQ(ResultOf(2), StatusCode::kCancelled);
+  EXPECT_TRUE(Until([&] { return stopped && coordinator_.last.process == ProcessState::kExited; }));
+  EXPECT_EQ(coordinator_.last.starts, 1);
+}
+
 TEST_F(AgentTest, OnlyTheNodesOwnProcessIsListenedTo) {
   StartSleeper(1);
   ConnectApp();

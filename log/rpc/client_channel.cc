@@ -204,11 +204,7 @@ void ClientChannel::OnHello(std::string_view frame) {
   Status status;
   try {
     tp::TProtocol* in = codec_.Reader(Encoding::kBinary, frame);
-    std::string name;
-    tp::TMessageType type;
-    int32_t seqid;
-    in->readMessageBegin(name, type, seqid);
-    if (type == tp::T_EXCEPTION) {
+    if (ReadHead(in).type == tp::T_EXCEPTION) {
       status = ExceptionStatus(in);
     } else {
       result.read(in);
@@ -255,21 +251,18 @@ void ClientChannel::OnFrame(std::string_view frame) {
   std::string malformed;
   try {
     tp::TProtocol* in = codec_.Reader(Encoding::kBinary, frame);
-    std::string name;
-    tp::TMessageType type;
-    int32_t seqid;
-    in->readMessageBegin(name, type, seqid);
-    const auto found = pending_.find(seqid);
+    const MessageHead head = ReadHead(in);
+    const auto found = pending_.find(head.seqid);
     if (found == pending_.end()) {
       return;  // its time was up
     }
     loop_->Cancel(found->second.timer);
     call = std::move(found->second.call);
     pending_.erase(found);
-    if (type == tp::T_EXCEPTION) {
+    if (head.type == tp::T_EXCEPTION) {
       const Status status = ExceptionStatus(in);
       call->Fail(status);
-    } else if (type == tp::T_REPLY) {
+    } else if (head.type == tp::T_REPLY) {
       call->Answer(in);
     } else {
       throw tp::TProtocolException(tp::TProtocolException::INVALID_DATA, "a message that is no answer");

@@ -130,11 +130,11 @@ void ServerConnection::OnFrame(std::string_view frame) {
 
 void ServerConnection::Dispatch(std::string_view frame, Encoding encoding) {
   tp::TProtocol* in = core_->codec->Reader(encoding, frame);
-  std::string name;
-  tp::TMessageType type;
+  const MessageHead head = ReadHead(in);
+  const std::string& name = head.name;
   Call call;
-  in->readMessageBegin(name, type, call.seqid);
-  if (type != tp::T_CALL && type != tp::T_ONEWAY) {
+  call.seqid = head.seqid;
+  if (head.type != tp::T_CALL && head.type != tp::T_ONEWAY) {
     Refuse("a message that is no call");
     return;
   }
@@ -145,7 +145,7 @@ void ServerConnection::Dispatch(std::string_view frame, Encoding encoding) {
   const auto found = core_->methods.find(name);
   call.encoding = encoding;
   call.connection = shared_from_this();
-  call.oneway = type == tp::T_ONEWAY;
+  call.oneway = head.type == tp::T_ONEWAY;
   call.charge = frame.size() + kRequestOverheadBytes;
   if (found == core_->methods.end()) {
     if (call.oneway) {

@@ -23,6 +23,15 @@ std::optional<Encoding> EncodingOf(std::string_view frame) {
   }
 }
 
+MessageHead ReadHead(tp::TProtocol* in) {
+  MessageHead head;
+  tp::TMessageType type = tp::T_CALL;
+  in->readMessageBegin(head.name, type, head.seqid);
+  static_assert(sizeof type == sizeof head.type);
+  std::memcpy(&head.type, &type, sizeof type);  // not to be looked at as the enum before it is known to be one
+  return head;
+}
+
 Codec::Codec()
     : reader_(std::make_shared<FrameReader>()),
       writer_(std::make_shared<QueueWriter>()),

@@ -94,6 +94,14 @@ class QueueWriter : public tt::TVirtualTransport<QueueWriter> {
   std::shared_ptr<const void> owner_;
 };
 
+// What a message begins with. The kind is a number as it came, which need not be one of Thrift's.
+struct MessageHead {
+  std::string name;
+  int type = 0;
+  int32_t seqid = 0;
+};
+MessageHead ReadHead(tp::TProtocol* in);
+
 // Both protocols, both ways. One thread at a time; one message at a time.
 class Codec {
  public:

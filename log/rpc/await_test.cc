@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "log/rpc/test_loop.h"
+#include "log/rpc/loop_testing.h"
 
 namespace understudy {
 namespace {

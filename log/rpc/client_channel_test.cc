@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "log/rpc/test_clients.h"
-#include "log/rpc/test_peer.h"
+#include "log/rpc/clients_testing.h"
+#include "log/rpc/peer_testing.h"
 
 namespace understudy {
 namespace {

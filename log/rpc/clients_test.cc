@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "log/rpc/clients_testing.h"
 #include "log/rpc/convert.h"
-#include "log/rpc/test_clients.h"
 
 namespace understudy {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "log/rpc/await.h"
-#include "log/rpc/test_loop.h"
+#include "log/rpc/loop_testing.h"
 
 namespace understudy {
 namespace {

@@ -11,8 +11,8 @@
 #include "gen/LogService.h"
 #include "log/env/logging.h"
 #include "log/rpc/await.h"
-#include "log/rpc/test_handlers.h"
-#include "log/rpc/test_peer.h"
+#include "log/rpc/handlers_testing.h"
+#include "log/rpc/peer_testing.h"
 
 namespace understudy {
 namespace {

@@ -13,7 +13,7 @@
 #include "log/metadata/embedded_metadata_store.h"
 #include "log/rpc/clients.h"
 #include "log/rpc/rpc_server.h"
-#include "log/rpc/test_handlers.h"
+#include "log/rpc/handlers_testing.h"
 
 namespace understudy {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "log/rpc/await.h"
 #include "log/rpc/clients.h"
+#include "log/rpc/handlers_testing.h"
 #include "log/rpc/rpc_server.h"
-#include "log/rpc/test_handlers.h"
 
 namespace understudy::rpc_test {
 

@@ -11,9 +11,13 @@
 namespace understudy {
 namespace {
 
-// While batches are in flight the next one gathers until it is as large as what is under way, so that one waits at the
-// server while another is being synced; past this size it goes in any case.
+// A batch that is worth sending holds a quarter of what was in flight at most, lately: then one waits at the server
+// while another is being synced, and a window goes out in a handful of batches rather than record by record. Past this
+// size it goes in any case, and nothing waits for more when a lone writer's record is all there ever is.
 constexpr size_t kPipelineBytesMax = 64u << 10;
+// With nothing in flight, so long is waited for a batch to be worth sending. Less than an fsync, a thread's wake-up
+// long.
+constexpr int64_t kGatherNs = 50'000;
 constexpr uint32_t kBatchesInFlightMax = 64;
 
 void Answer(AppendWaiter& waiter, const Status& status, Lsn lsn) {
@@ -140,12 +144,28 @@ size_t LogWriter::outstanding_bytes() const { return impl_->staging.outstanding_
 bool LogWriter::Impl::WorthSending() const {
   if (staging.empty()) return false;
   const uint32_t in_flight = batches_in_flight.load(std::memory_order_seq_cst);
-  if (in_flight == 0) return true;
-  return in_flight < kBatchesInFlightMax && staging.staged_bytes() >= GatherBytes();
+  if (staging.staged_bytes() >= GatherBytes()) return in_flight < kBatchesInFlightMax;
+  return in_flight == 0 && !gathering.load(std::memory_order_seq_cst);
 }
 
 size_t LogWriter::Impl::GatherBytes() const {
-  return std::min(kPipelineBytesMax, bytes_in_flight.load(std::memory_order_relaxed));
+  const size_t most =
+      std::max(bytes_in_flight.load(std::memory_order_relaxed), peak_bytes.load(std::memory_order_relaxed));
+  return std::min(kPipelineBytesMax, most / 4);
+}
+
+// Strand held, nothing in flight. True: not yet, more is likely to come; a timer sends what there is then.
+bool LogWriter::Impl::GatherMore() {
+  if (staging.empty() || staging.staged_bytes() >= GatherBytes()) return false;
+  if (!gathering.exchange(true, std::memory_order_seq_cst)) {
+    runtime->loop()->At(runtime->Now() + kGatherNs, [this] {
+      gathering.store(false, std::memory_order_seq_cst);
+      gathered = true;
+      Pump();
+      gathered = false;
+    });
+  }
+  return true;
 }
 
 // Whoever stages and then finds the strand taken relies on its holder to look again after letting go; so does this.
@@ -164,6 +184,7 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   if (!open || !writer->accepting()) return false;
   const uint32_t in_flight = batches_in_flight.load(std::memory_order_relaxed);
   if (!all && in_flight >= kBatchesInFlightMax) return false;
+  if (!all && in_flight == 0 && !gathered && GatherMore()) return false;
   StagedBatch staged;
   if (!staging.Take(all || in_flight == 0 ? 0 : GatherBytes(), &staged)) return false;
   UNDERSTUDY_CHECK(staged.first == writer->next_lsn());
@@ -176,7 +197,8 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   sent.since = staged.since;
   sent_bytes += batch->size();
   if (options.hand_on_committed) sent.batch = batch;
-  bytes_in_flight.fetch_add(sent.bytes, std::memory_order_relaxed);
+  if (in_flight == 0) peak_bytes.store(std::exchange(rising_bytes, 0), std::memory_order_relaxed);
+  rising_bytes = std::max(rising_bytes, bytes_in_flight.fetch_add(sent.bytes, std::memory_order_relaxed) + sent.bytes);
   batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
   effects.Clear();
   writer->Append(std::move(batch), runtime->Now(), &effects);

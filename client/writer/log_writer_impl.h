@@ -52,8 +52,9 @@ struct LogWriter::Impl {
 
   // log_writer.cc
   bool WorthSending() const;
-  size_t GatherBytes() const;  // what the next batch must hold to be sent while others are in flight
-  void Kick();                 // any thread: sends from here if the strand is free
+  size_t GatherBytes() const;  // what the next batch must hold to be worth sending
+  bool GatherMore();
+  void Kick();  // any thread: sends from here if the strand is free
   void Complete(Lsn commit);
   void AnswerAll(const Status& why);
   void Over(const Status& why);
@@ -89,6 +90,8 @@ struct LogWriter::Impl {
   // Written under the strand.
   std::atomic<uint32_t> batches_in_flight{0};
   std::atomic<size_t> bytes_in_flight{0};
+  std::atomic<size_t> peak_bytes{0};   // in flight at most, before nothing was the last time
+  std::atomic<bool> gathering{false};  // gather_timer is set
 
   // Strand.
   ChainStore* chains = nullptr;
@@ -102,7 +105,9 @@ struct LogWriter::Impl {
   bool moving = false;   // a Move to other disks is under way
   bool looking = false;  // the next look at the disks is set
   std::unique_ptr<DiskProbe> probe;
-  bool draining = false;  // everything staged is sent, however much is in flight
+  size_t rising_bytes = 0;  // in flight at most, since nothing was
+  bool gathered = false;    // the time to gather is over
+  bool draining = false;    // everything staged is sent, however much is in flight
   WriterEffects effects;
   std::deque<WriterInput> inbox;
   bool stepping = false;

@@ -63,7 +63,7 @@ TestCluster::~TestCluster() {
   for (size_t i = 0; i < log_servers_.size(); ++i) StopLogServer(static_cast<int>(i));
   metadata_loop_->Stop();
   metadata_server_.reset();
-  metadata_loop_.reset();
+  store_.reset();  // its thread may still be answering into the loops
 }
 
 LogOptions TestCluster::log_options(const std::string& node) const {
@@ -112,7 +112,7 @@ void TestCluster::StopLogServer(int index) {
   if (!server.node) return;
   server.loop->Stop();
   server.node.reset();
-  server.loop.reset();
+  old_loops_.push_back(std::move(server.loop));
 }
 
 FakeAgent::FakeAgent(const TestCluster& cluster)

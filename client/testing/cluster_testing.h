@@ -77,6 +77,7 @@ class TestCluster {
   std::unique_ptr<RpcServer> metadata_server_;
   std::string metadata_address_;
   std::vector<LogServer> log_servers_;
+  std::vector<std::unique_ptr<LoopThreads>> old_loops_;  // stopped; they outlive the store, which answers into them
 };
 
 // Plays the agent of one application.

@@ -185,7 +185,8 @@ TEST_F(SupervisorTest, AStrangerWithTheRecordedNumberIsNotAdopted) {
 
 TEST_F(SupervisorTest, WhatWasStartedJustBeforeTheAgentDiedIsFoundByItsEnvironment) {
   environment_ = {{"UNDERSTUDY_AGENT", agent()}, {"UNDERSTUDY_SERVICE", "kv"}};
-  ASSERT_TRUE(Shell("sleep 1000 & wait $!").ok());
+  ASSERT_TRUE(Shell("echo up; sleep 1000 & wait $!").ok());
+  ASSERT_TRUE(OutputHas("up"));  // in the midst of exec the kernel shows no environment
   const Supervised before = supervisor_->state();
   ASSERT_TRUE(SystemFileSystem()->Remove(folder_ + "/run.json").ok());
   Do([&] {

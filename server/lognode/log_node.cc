@@ -87,6 +87,7 @@ LogNodeImpl::~LogNodeImpl() {
 void LogNodeImpl::Start(std::function<void(Status)> done) {
   if (replica_.retired()) return Listen(std::move(done));
   registration_.Register(boot_count_, "", [this, done = std::move(done)](Status registered) {
+    if (closed_) return done({StatusCode::kCancelled, "closed while it started"});
     if (registered.code() == StatusCode::kDataUnknown) {
       // Restored from an old copy: it must never answer for what it may have lost. What its checksums vouch for may
       // still be copied from it.
@@ -106,6 +107,7 @@ void LogNodeImpl::Listen(std::function<void(Status)> done) {
   const uint64_t count = replica_.retired() ? kCountUnchanged : boot_count_;
   registration_.Register(count, options_.advertise.empty() ? address_ : options_.advertise,
                          [this, done = std::move(done)](Status registered) {
+                           if (closed_) return done({StatusCode::kCancelled, "closed while it started"});
                            if (registered.ok() && !replica_.retired()) RaiseBootCountLater();
                            done(std::move(registered));
                          });
@@ -127,6 +129,7 @@ void LogNodeImpl::RaiseBootCount() {
     }
     boot_count_ = **raised;
     registration_.Register(boot_count_, "", [this](Status registered) {
+      if (closed_) return;
       if (registered.code() == StatusCode::kDataUnknown) return Fatal(registered);
       RaiseBootCountLater();
     });

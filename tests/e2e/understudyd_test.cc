@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "log/env/clock.h"
 #include "log/env/file.h"
 #include "log/env/process.h"
 #include "log/env/small_files.h"
@@ -58,7 +59,9 @@ class UnderstudydTest : public ::testing::Test {
       client.reset();
     }
     ASSERT_TRUE(server_.OutputHas("started process")) << server_.Output();
-    app_ = RunningApp();
+    // The kernel lets the parent of a new program go on a moment before the program's environment can be read.
+    const Instant deadline = SystemClock()->Now() + 20 * kNsPerSecond;
+    while ((app_ = RunningApp()) == nullptr && SystemClock()->Now() < deadline) Pause(1);
     ASSERT_NE(app_, nullptr);
   }
   bool AppRuns() const { return ProcessStartTicks(app_->pid()).ok(); }
@@ -119,7 +122,7 @@ TEST_F(UnderstudydTest, EndsInOrderOnSignals) {
 
 TEST_F(UnderstudydTest, ApplicationsOutliveItAndAreAdopted) {
   server_.Start({"--nodes", "n1"});
-  RunSleeper();
+  ASSERT_NO_FATAL_FAILURE(RunSleeper());
   EXPECT_EQ(server_.EndWith(SIGTERM), "exit status 0");
   EXPECT_TRUE(AppRuns());
   server_.Start({"--nodes", "n1"});
@@ -171,7 +174,7 @@ TEST_F(UnderstudydTest, ForeignClustersAreRefusedByName) {
 
 TEST_F(UnderstudydTest, StopApplicationsTakesThemAlong) {
   server_.Start({"--nodes", "n1", "--stop-applications", "--grace-ms", "2000"});
-  RunSleeper();
+  ASSERT_NO_FATAL_FAILURE(RunSleeper());
   EXPECT_EQ(server_.EndWith(SIGTERM), "exit status 0") << server_.Output();
   EXPECT_FALSE(AppRuns());
   EXPECT_EQ(ReadSmallFile(record_path()).status().code(), StatusCode::kNotFound);

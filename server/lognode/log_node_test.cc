@@ -141,6 +141,26 @@ class LogNodeTest : public ::testing::Test {
   std::unique_ptr<MetadataStore> metadata_;
 };
 
+// The metadata answer when the server is gone already.
+TEST_F(LogNodeTest, ClosedWhileItRegistersItsDisk) {
+  EventLoop loop(SystemClock());
+  LogNodeOptions options;
+  options.data_dir = folder_ + "/disk";
+  options.listen = "127.0.0.1:0";
+  options.segment_bytes = 1u << 20;
+  auto node = LogNode::Open(&loop, SystemRandom(), SystemFileSystem(), metadata_.get(), options);
+  ASSERT_TRUE(node.ok()) << node.status().ToString();
+  std::optional<Status> started;
+  {
+    const EventLoop::Section section(&loop);
+    (*node)->Start([&](Status status) { started = std::move(status); });
+    (*node)->Close();
+  }
+  ASSERT_TRUE(DriveUntil(&loop, 10 * kNsPerSecond, [&] { return started.has_value(); }));
+  EXPECT_EQ(started->code(), StatusCode::kCancelled) << started->ToString();
+  metadata_.reset();  // its thread may still be answering into the loop
+}
+
 TEST_F(LogNodeTest, AppendsReadsSealsAndTrims) {
   const auto server = Start();
   ASSERT_TRUE(server->started().ok()) << server->started().ToString();

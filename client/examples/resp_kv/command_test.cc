@@ -22,6 +22,15 @@ TEST_F(CommandTest, StringsAndTheirOptions) {
   EXPECT_EQ(Line("SET k w XX GET"), "$1 v ");
   EXPECT_EQ(Line("SET none w XX"), "$-1 ");
   EXPECT_EQ(Line("SET k w NX XX"), "-ERR syntax error ");
+  EXPECT_EQ(Line("SET k x IFEQ v"), "$-1 ");
+  EXPECT_EQ(Line("SET none x IFEQ v"), "$-1 ");
+  EXPECT_EQ(Line("SET k x IFEQ w"), "+OK ");
+  EXPECT_EQ(Line("SET k w IFEQ x GET"), "$1 x ");
+  EXPECT_EQ(Line("SET k w IFEQ w NX"), "-ERR syntax error ");
+  EXPECT_EQ(Line("SET k w IFEQ"), "-ERR syntax error ");
+  EXPECT_EQ(Line("RPUSH ifeq x"), ":1 ");
+  EXPECT_EQ(Line("SET ifeq w IFEQ x"), kWrongTypeReply);
+  EXPECT_EQ(Line("DEL ifeq"), ":1 ");
   EXPECT_EQ(Line("SET k w EX 10 PX 10"), "-ERR syntax error ");
   EXPECT_EQ(Line("SET k w EX"), "-ERR syntax error ");
   EXPECT_EQ(Line("SET k w EX 0"), "-ERR invalid expire time in 'set' command ");

@@ -111,11 +111,11 @@ void Connection::Execute() {
     if (scratch_.empty()) {
       continue;
     }
-    if (waiting_.empty() && answer.wait_for <= host_->committed()) {
+    if (waiting_.empty() && Covered(answer.wait_for, answer.barrier)) {
       out_ += scratch_;
       host_->Replied(0);
     } else {
-      waiting_.push_back({answer.wait_for, now_us, scratch_.size(), answer.write});
+      waiting_.push_back({answer.wait_for, answer.barrier, now_us, scratch_.size(), answer.write, answer.slot});
       waiting_bytes_ += scratch_;
     }
   }
@@ -127,10 +127,9 @@ void Connection::Execute() {
 }
 
 void Connection::Release() {
-  const uint64_t committed = host_->committed();
   const int64_t now_us = host_->MonotonicUs();
   const size_t start = waiting_done_;
-  while (!waiting_.empty() && waiting_.front().lsn <= committed) {
+  while (!waiting_.empty() && Covered(waiting_.front().lsn, waiting_.front().barrier)) {
     waiting_done_ += waiting_.front().bytes;
     host_->Replied(now_us - waiting_.front().since_us);
     waiting_.pop_front();
@@ -143,13 +142,14 @@ void Connection::Release() {
   }
 }
 
-void Connection::FailWaiting(std::string_view for_write, std::string_view for_read) {
-  const uint64_t committed = host_->committed();
+void Connection::FailWaiting(std::string_view for_write, std::string_view for_read, const std::string& owner) {
   std::string replies;
   size_t at = waiting_done_;
   for (const Waiting& waiting : waiting_) {
-    if (waiting.lsn <= committed) {
+    if (Covered(waiting.lsn, waiting.barrier)) {
       replies.append(waiting_bytes_, at, waiting.bytes);
+    } else if (!waiting.write && !owner.empty()) {
+      AppendError("MOVED " + std::to_string(waiting.slot) + " " + owner, &replies);
     } else {
       AppendError(waiting.write ? for_write : for_read, &replies);
     }

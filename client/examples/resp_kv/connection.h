@@ -16,12 +16,15 @@ namespace understudy::resp_kv {
 
 class Connection;
 
-// What one request led to. A reply waits until everything up to `wait_for` is committed.
+// What one request led to. A reply waits until everything up to `wait_for` is committed and the read barrier with the
+// number `barrier` has completed.
 struct Answer {
   bool held = false;   // the request was not executed: offer it again on Resume
   bool close = false;  // after this reply
   bool write = false;  // its outcome is unknown when `wait_for` is never committed
   uint64_t wait_for = 0;
+  uint64_t barrier = 0;
+  int slot = 0;  // for the redirection, should a read's barrier never complete
 };
 
 // What a connection needs of its server. All on the executing thread.
@@ -31,6 +34,7 @@ class ConnectionHost {
   // Executes `args` and appends the reply.
   virtual Answer Handle(Connection* connection, const std::vector<std::string_view>& args, std::string* reply) = 0;
   virtual uint64_t committed() const = 0;
+  virtual uint64_t barriers_done() const = 0;
   virtual int64_t MonotonicUs() = 0;
   virtual void Replied(int64_t latency_us) = 0;  // a reply was let go
   // It is held or waits: call Resume, Release or FailWaiting when there is progress. Called whenever that begins anew.
@@ -50,8 +54,8 @@ class Connection {
   void Resume();
   // Lets go the replies that the log covers now, and sends them.
   void Release();
-  // The replies that wait for more than is committed become errors.
-  void FailWaiting(std::string_view for_write, std::string_view for_read);
+  // The replies that still wait become errors. `owner`: where reads are redirected to; empty: they get `for_read`.
+  void FailWaiting(std::string_view for_write, std::string_view for_read, const std::string& owner);
 
   bool dead() const { return dead_; }  // to be destroyed by the host
   bool held() const { return held_; }
@@ -66,10 +70,15 @@ class Connection {
  private:
   struct Waiting {
     uint64_t lsn;
+    uint64_t barrier;
     int64_t since_us;
     size_t bytes;  // of the reply, in waiting_bytes_
     bool write;
+    int slot;
   };
+  bool Covered(uint64_t lsn, uint64_t barrier) const {
+    return lsn <= host_->committed() && barrier <= host_->barriers_done();
+  }
 
   void OnReadable();
   void OnWritable();

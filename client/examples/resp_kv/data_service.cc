@@ -11,9 +11,12 @@ namespace understudy::resp_kv {
 DataService::DataService(DataServiceOptions options, Executor* executor, KvStateMachine* state)
     : options_(std::move(options)), executor_(executor), machine_(state), random_state_(options_.random_seed) {
   executor_->SetWakeHandler([this] {
-    if (append_failed_.load(std::memory_order_acquire) && primary()) {
+    // A handover ends the barriers under way too; where the reads have to go is known when OnNotPrimary says it.
+    if ((append_failed_.load(std::memory_order_acquire) && primary()) ||
+        (barrier_fenced_.load(std::memory_order_acquire) && state_ == State::kPrimary)) {
       state_ = State::kLost;
     }
+    BeginBarrier();
     on_progress_();
   });
 }
@@ -55,7 +58,12 @@ Execution DataService::Execute(const CommandSpec& spec, std::span<const std::str
   for (const uint16_t shard : context.shards_seen()) {
     execution.wait_for = std::max(execution.wait_for, shard_lsn_[shard]);
   }
-  if (!effects_.empty()) {
+  if (effects_.empty()) {
+    if (options_.linearizable_reads) {
+      execution.slot = HashSlot(FirstKey(spec, args));
+      execution.barrier = WantBarrier();
+    }
+  } else {
     std::string refusal;
     if (!AppendEffects(&execution, &refusal)) {
       reply->resize(reply_start);
@@ -123,10 +131,52 @@ void DataService::OnAcknowledged(uint64_t term, const Result<Lsn>& result) {
   executor_->Wake();
 }
 
+uint64_t DataService::WantBarrier() {
+  barriers_wanted_ = barriers_begun_ + 1;
+  const uint64_t number = barriers_wanted_;
+  BeginBarrier();
+  return number;
+}
+
+void DataService::BeginBarrier() {
+  if (barriers_wanted_ == barriers_begun_ || !primary() || barrier_running_.exchange(true)) {
+    return;
+  }
+  const uint64_t number = ++barriers_begun_;
+  node_->ReadBarrier([this, term = term_, number](const Status& status) { OnBarrier(term, number, status); });
+}
+
+void DataService::OnBarrier(uint64_t term, uint64_t number, const Status& status) {
+  {
+    const std::lock_guard guard(acknowledged_mutex_);
+    if (term != term_) {
+      return;
+    }
+    if (status.ok()) {
+      barriers_done_.store(number, std::memory_order_release);
+      barrier_running_ = false;
+    } else if (status.code() == StatusCode::kFenced) {
+      barrier_fenced_.store(true, std::memory_order_release);
+    } else {
+      // The library is not ready for it, or too much is going on. The reads that wait share a later one.
+      executor_->Post([this, term] {
+        if (term == term_) {
+          barriers_wanted_ = std::max(barriers_wanted_, barriers_begun_ + 1);
+          barrier_running_ = false;
+          RetrySoon();
+        }
+      });
+      return;
+    }
+  }
+  executor_->Wake();
+}
+
 void DataService::RetrySoon() {
   if (!std::exchange(retry_armed_, true)) {
     executor_->After(1, [this] {
       retry_armed_ = false;
+      BeginBarrier();
       on_progress_();
     });
   }
@@ -187,6 +237,8 @@ void DataService::OnPrimary(const std::string& service, Lsn applied) {
       ++term_;
       append_failed_ = false;
       committed_ = applied.value();
+      barrier_running_ = false;
+      barrier_fenced_ = false;
     }
     state_ = State::kPrimary;
     on_progress_();

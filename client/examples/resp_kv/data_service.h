@@ -22,6 +22,9 @@ struct DataServiceOptions {
   std::string endpoint;         // this instance's own, where clients are never sent
   size_t memory_bytes_max = 0;  // approximate, see Store::bytes; 0: no bound
   uint64_t random_seed = 1;
+  // A read is answered after a read barrier that began behind it, so that no replaced primary answers one. False: it is
+  // answered while MayServe() is true, so that after a replacement it may be stale for self_fence_ms.
+  bool linearizable_reads = true;
   std::function<int64_t()> unix_ms;  // for expiry
 };
 
@@ -30,6 +33,8 @@ struct Execution {
   bool held = false;      // nothing was done: try again when on_progress is called
   bool write = false;     // it changed something
   uint64_t wait_for = 0;  // the reply may go out when everything up to this LSN is committed
+  uint64_t barrier = 0;   // and so many barriers are done; 0: it needs none
+  int slot = 0;           // of the first key, when `barrier` is set
 };
 
 // The RoleListener calls come from the library's thread and wait for the executing thread; all else happens there.
@@ -39,7 +44,7 @@ class DataService : public RoleListener {
 
   // Before Executor::Run. `node` must outlive the last call.
   void SetNode(Node* node) { node_ = node; }
-  // Called when held requests may go on, or when committed() or lost() have changed.
+  // Called when held requests may go on, or when committed(), barriers_done() or lost() have changed.
   void SetOnProgress(std::function<void()> fn) { on_progress_ = std::move(fn); }
   void SetOnStop(std::function<void()> fn) { on_stop_ = std::move(fn); }
 
@@ -51,6 +56,7 @@ class DataService : public RoleListener {
   void ExpireSome();
 
   uint64_t committed() const { return committed_.load(std::memory_order_acquire); }
+  uint64_t barriers_done() const { return barriers_done_.load(std::memory_order_acquire); }
   // This instance was replaced by force, or stopped, with appends unacknowledged: a reply that waits for more than
   // committed() will never be true.
   bool lost() const { return state_ == State::kLost; }
@@ -76,6 +82,10 @@ class DataService : public RoleListener {
   bool AppendEffects(Execution* execution, std::string* refusal);
   void Redirect(const CommandSpec& spec, std::span<const std::string_view> args, std::string* reply) const;
   void OnAcknowledged(uint64_t term, const Result<Lsn>& result);
+  // The number of a barrier that has not begun yet, which all reads share until it does.
+  uint64_t WantBarrier();
+  void BeginBarrier();
+  void OnBarrier(uint64_t term, uint64_t number, const Status& status);
   void RetrySoon();
 
   DataServiceOptions options_;
@@ -94,6 +104,8 @@ class DataService : public RoleListener {
   std::array<uint64_t, kShards> shard_lsn_{};  // the last record that changed the shard, in this term as primary
   size_t expire_cursor_ = 0;
   bool retry_armed_ = false;
+  uint64_t barriers_wanted_ = 0;
+  uint64_t barriers_begun_ = 0;
 
   // Written by the library's I/O thread too, under the mutex. A term is one time of being primary; answers of an
   // earlier one do not count.
@@ -101,6 +113,9 @@ class DataService : public RoleListener {
   uint64_t term_ = 0;
   std::atomic<uint64_t> committed_{0};
   std::atomic<bool> append_failed_{false};
+  std::atomic<uint64_t> barriers_done_{0};
+  std::atomic<bool> barrier_running_{false};  // one at a time
+  std::atomic<bool> barrier_fenced_{false};
 };
 
 }  // namespace understudy::resp_kv

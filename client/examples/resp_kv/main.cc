@@ -28,6 +28,7 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_status) {
   std::string port = port_of_node == nullptr || *port_of_node == '\0' ? "6379" : port_of_node;
   std::string debug = "local";
   size_t memory_mib_max = 0;
+  std::string reads = "linearizable";
   po::options_description options("resp_kv [options]: a key-value server on the understudy client library", 100);
   options.add_options()("help,h", "print this and exit");
   options.add_options()("port", po::value(&port)->value_name("PORT"),
@@ -44,6 +45,9 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_status) {
                         "refuse commands that add data beyond so much of it; 0: no bound");
   options.add_options()("replay-lanes", po::value(&flags->node.replay_lanes)->default_value(2),
                         "threads that replay records on a spare, 1 to 64");
+  options.add_options()("reads", po::value(&reads)->default_value(reads)->value_name("linearizable|local"),
+                        "linearizable: each read is behind a round to the log servers, shared with others; local: no "
+                        "round, but a primary that was cut off and replaced may answer stale reads for a second");
   options.add_options()("enable-debug-command", po::value(&debug)->default_value(debug)->value_name("no|local|yes"),
                         "who may use DEBUG LEAK, FDLEAK and STALL");
   try {
@@ -76,6 +80,10 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_status) {
   flags->server.debug = debug == "no"    ? ServerOptions::Debug::kNo
                         : debug == "yes" ? ServerOptions::Debug::kYes
                                          : ServerOptions::Debug::kLocal;
+  if (reads != "linearizable" && reads != "local") {
+    return refuse("--reads: '" + reads + "' is none of linearizable, local");
+  }
+  flags->server.linearizable_reads = reads == "linearizable";
   if (flags->node.replay_lanes < 1 || flags->node.replay_lanes > 64) {
     return refuse("--replay-lanes: " + std::to_string(flags->node.replay_lanes) + " is not 1 to 64");
   }

@@ -86,6 +86,7 @@ Status Server::Listen() {
   DataServiceOptions data;
   data.endpoint = endpoint_;
   data.memory_bytes_max = options_.memory_bytes_max;
+  data.linearizable_reads = options_.linearizable_reads;
   evutil_secure_rng_get_bytes(&data.random_seed, sizeof(data.random_seed));
   data.unix_ms = [this] { return executor_->UnixMs(); };
   data_ = std::make_unique<DataService>(std::move(data), executor_, state_);
@@ -152,6 +153,8 @@ Answer Server::Handle(Connection* connection, const std::vector<std::string_view
     answer.held = execution.held;
     answer.write = execution.write;
     answer.wait_for = execution.wait_for;
+    answer.barrier = execution.barrier;
+    answer.slot = execution.slot;
   }
   commands_ += answer.held ? 0 : 1;
   return answer;
@@ -183,7 +186,7 @@ void Server::OnProgress() {
   for (Connection* connection : std::exchange(watched_, {})) {
     connection->watched = false;
     if (data_->lost()) {
-      connection->FailWaiting(DataService::kOutcomeUnknown, DataService::kReadLost);
+      connection->FailWaiting(DataService::kOutcomeUnknown, DataService::kReadLost, data_->OwnerEndpoint());
     } else {
       connection->Release();
     }

@@ -28,6 +28,7 @@ struct ServerOptions {
   size_t clients_max = 10'000;
   size_t memory_bytes_max = 0;
   enum class Debug { kNo, kLocal, kYes } debug = Debug::kLocal;  // who may use DEBUG: nobody, loopback, everyone
+  bool linearizable_reads = true;
 };
 
 // All on the executing thread, or before Executor::Run.
@@ -54,6 +55,7 @@ class Server : private ConnectionHost {
  private:
   Answer Handle(Connection* connection, const std::vector<std::string_view>& args, std::string* reply) override;
   uint64_t committed() const override { return data_->committed(); }
+  uint64_t barriers_done() const override { return data_->barriers_done(); }
   int64_t MonotonicUs() override { return executor_->MonotonicUs(); }
   void Replied(int64_t latency_us) override { latencies_.Add(latency_us); }
   void Watch(Connection* connection) override;

@@ -42,7 +42,37 @@ class FakeNode : public Node {
   }
   void WhenCommitted(std::function<void(Status)>) override { std::abort(); }
   Status ReadBarrier() override { return Status::Ok(); }
-  void ReadBarrier(std::function<void(Status)>) override { std::abort(); }
+  void ReadBarrier(std::function<void(Status)> callback) override {
+    {
+      const std::lock_guard guard(mutex);
+      ++barriers;
+      if (hold_barriers) {
+        held_barriers.push_back(std::move(callback));
+        return;
+      }
+    }
+    callback(Status::Ok());
+  }
+  // Ends the one barrier under way, once there is one.
+  void EndBarrier(const Status& status) {
+    std::function<void(Status)> callback;
+    for (int i = 0; i < 10'000 && callback == nullptr; ++i) {
+      const std::lock_guard guard(mutex);
+      if (held_barriers.empty()) {
+        poll(nullptr, 0, 1);
+        continue;
+      }
+      ASSERT_EQ(held_barriers.size(), 1u);
+      callback = std::move(held_barriers.front());
+      held_barriers.pop_front();
+    }
+    ASSERT_NE(callback, nullptr);
+    callback(status);
+  }
+  int Barriers() const {
+    const std::lock_guard guard(mutex);
+    return barriers;
+  }
   bool MayServe() const override { return may_serve; }
   Role role() const override { return Role::kPrimary; }
   Lsn applied() const override { return Lsn(last); }
@@ -89,6 +119,9 @@ class FakeNode : public Node {
   std::string owner;
   std::vector<std::string> records;
   std::deque<std::pair<uint64_t, AppendCallback>> unacknowledged;
+  bool hold_barriers = false;
+  int barriers = 0;
+  std::deque<std::function<void(Status)>> held_barriers;
 };
 
 class TestClient {
@@ -247,6 +280,44 @@ TEST_F(ServerTest, SaysThatTheOutcomeIsUnknownWhenItIsDeposed) {
   BecomePrimary();
   EXPECT_EQ(writer.Ask("GET k"), "$-1\r\n");
   EXPECT_EQ(writer.Ask("SET k 3"), "+OK\r\n");
+}
+
+TEST_F(ServerTest, AReadWaitsForABarrierThatBeganBehindItAndSharesItWithOthers) {
+  BecomePrimary();
+  TestClient first(server_->port());
+  TestClient second(server_->port());
+  EXPECT_EQ(first.Ask("SET k 1"), "+OK\r\n");
+  EXPECT_EQ(node_.Barriers(), 0);
+  node_.hold_barriers = true;
+  first.Send("GET k\r\n");
+  EXPECT_FALSE(first.Readable(20));
+  second.Send("GET k\r\nSET k 1 NX\r\nEXISTS none\r\n");  // what changes nothing has only looked
+  EXPECT_FALSE(second.Readable(20));
+  EXPECT_EQ(node_.Barriers(), 1);
+  node_.EndBarrier(Status::Ok());
+  EXPECT_EQ(first.ReadUntil("1\r\n"), "$1\r\n1\r\n");
+  EXPECT_FALSE(second.Readable(20));                                     // the first barrier began before these
+  node_.EndBarrier(Status(StatusCode::kResourceExhausted, "too many"));  // tried again
+  node_.EndBarrier(Status::Ok());
+  EXPECT_EQ(second.ReadUntil(":0\r\n"), "$1\r\n1\r\n$-1\r\n:0\r\n");
+  EXPECT_EQ(node_.Barriers(), 3);
+}
+
+TEST_F(ServerTest, AReadWhoseBarrierIsFencedGoesToTheOwnerOrIsRefused) {
+  BecomePrimary();
+  TestClient client(server_->port());
+  node_.hold_barriers = true;
+  client.Send("GET k\r\n");
+  node_.EndBarrier(Status(StatusCode::kFenced, "another writer"));
+  EXPECT_THAT(client.ReadUntil("\r\n"), StartsWith("-CLUSTERDOWN"));
+  BecomePrimary();
+  client.Send("GET k\r\n");
+  EXPECT_FALSE(client.Readable(20));
+  server_->data()->OnHandoverBegins();
+  node_.EndBarrier(Status(StatusCode::kFenced, "moved"));  // the move itself; where to is not known yet
+  EXPECT_FALSE(client.Readable(20));
+  server_->data()->OnNotPrimary("10.0.0.7:7001", true);
+  EXPECT_EQ(client.ReadUntil("\r\n"), "-MOVED " + std::to_string(HashSlot("k")) + " 10.0.0.7:7001\r\n");
 }
 
 TEST_F(ServerTest, SaysWhereToGoBeforeItEnds) {

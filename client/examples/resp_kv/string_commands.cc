@@ -28,6 +28,7 @@ struct SetOptions {
   bool if_present = false;
   bool keep_expiry = false;
   bool get = false;
+  std::optional<std::string_view> if_equal;
   int64_t expire_at_ms = kNeverExpires;
 };
 
@@ -36,10 +37,13 @@ bool ReadSetOptions(CommandContext& c, SetOptions* options) {
   bool timed = false;
   for (size_t i = 3; i < c.args.size(); ++i) {
     const std::string word = ToLower(c.args[i]);
-    if (word == "nx" && !options->if_present) {
+    const bool conditional = options->if_equal.has_value();
+    if (word == "nx" && !options->if_present && !conditional) {
       options->if_absent = true;
-    } else if (word == "xx" && !options->if_absent) {
+    } else if (word == "xx" && !options->if_absent && !conditional) {
       options->if_present = true;
+    } else if (word == "ifeq" && !options->if_absent && !options->if_present && !conditional && i + 1 < c.args.size()) {
+      options->if_equal = c.args[++i];
     } else if (word == "keepttl" && !timed) {
       options->keep_expiry = true;
     } else if (word == "get") {
@@ -118,14 +122,15 @@ void Set(CommandContext& c) {
     return;
   }
   const Entry* before = c.Find(c.args[1]);
+  const std::string* value = nullptr;
+  if ((options.get || options.if_equal.has_value()) && !c.Get(c.args[1], &value)) {
+    return;
+  }
   if (options.get) {
-    const std::string* value = nullptr;
-    if (!c.Get(c.args[1], &value)) {
-      return;
-    }
     AppendValue(c, value);
   }
-  if ((options.if_absent && before != nullptr) || (options.if_present && before == nullptr)) {
+  const bool differs = options.if_equal.has_value() && (value == nullptr || *value != *options.if_equal);
+  if ((options.if_absent && before != nullptr) || (options.if_present && before == nullptr) || differs) {
     if (!options.get) {
       AppendNull(&c.reply);
     }

@@ -1,8 +1,8 @@
 #include "client/rpc/cluster.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "log/format/disk_entry.h"
 #include "understudy/check.h"
 
 namespace understudy {
@@ -15,11 +15,9 @@ bool AnotherMayAnswer(StatusCode code, bool only_if_unsent) {
 
 Result<std::string> ParseDiskAddress(const DiskId& disk, const std::optional<MetadataEntry>& entry) {
   if (!entry) return Status(StatusCode::kNotFound, "disk " + ToHex(disk) + " is not registered");
-  const nlohmann::json value = nlohmann::json::parse(entry->value, nullptr, /*allow_exceptions=*/false);
-  if (!value.is_object() || !value.contains("address") || !value["address"].is_string()) {
-    return Status(StatusCode::kCorruption, entry->key + ": no address in it");
-  }
-  return value["address"].get<std::string>();
+  const Result<DiskEntry> parsed = DecodeDiskEntry(entry->value);
+  if (!parsed.ok()) return parsed.status().WithContext(entry->key);
+  return parsed->address;
 }
 
 RpcClientOptions ClientOptions(const ClusterOptions& options) {

@@ -1,8 +1,9 @@
 #include "client/writer/disk_probe.h"
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
+
+#include "log/format/disk_entry.h"
 
 namespace understudy {
 namespace {
@@ -10,16 +11,11 @@ namespace {
 constexpr size_t kDisksMax = 10'000;
 constexpr int64_t kProbeTimeoutMs = 500;
 
-std::optional<CandidateDisk> ParseDisk(const MetadataEntry& entry) {
-  const nlohmann::json value = nlohmann::json::parse(entry.value, nullptr, /*allow_exceptions=*/false);
-  CandidateDisk disk;
-  if (!value.is_object() || !value.contains("disk") || !value["disk"].is_string() || !value.contains("address") ||
-      !value["address"].is_string() || !FromHex(value["disk"].get<std::string>(), &disk.disk.disk)) {
-    return std::nullopt;
-  }
-  if (value.contains("node") && value["node"].is_string()) disk.disk.node = value["node"].get<std::string>();
-  disk.address = value["address"].get<std::string>();
-  return disk;
+// Nullopt for what cannot take a new epoch.
+std::optional<CandidateDisk> ParseDisk(const MetadataEntry& listed) {
+  Result<DiskEntry> entry = DecodeDiskEntry(listed.value);
+  if (!entry.ok() || entry->state == DiskState::kRetired) return std::nullopt;
+  return CandidateDisk{{entry->disk, entry->node}, entry->address, entry->zone, entry->state == DiskState::kDraining};
 }
 
 }  // namespace

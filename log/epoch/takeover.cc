@@ -38,6 +38,8 @@ void Takeover::Impl::SetCandidates(const std::vector<CandidateDisk>& candidates)
     Disk& disk = FindOrAdd(candidate.disk);
     disk.candidate = true;
     disk.address = candidate.address;
+    disk.zone = candidate.zone;
+    disk.draining = candidate.draining;
   }
 }
 
@@ -107,15 +109,17 @@ void Takeover::Impl::AskSeal(Disk& disk, TakeoverEffects* out) {
   out->seals.push_back({disk.seal_token, disk.ref, {options.log, disk.ref.disk, old.epoch}});
 }
 
-// All members; others, best first, only while the next epoch would have too few disks. Sealing a log on a disk that has
-// never heard of it does no harm and shows that it lives.
+// All members, and those that the next epoch would go to if all answered that have not failed. Sealing a log on a disk
+// that has never heard of it does no harm and shows that it lives.
 void Takeover::Impl::AskSeals(Instant now, TakeoverEffects* out) {
-  int hopeful = 0;
+  const std::vector<ReplicaRef> hoped_for = HopedFor();
+  const bool enough = hoped_for.size() == static_cast<size_t>(current.chain.replicas_target);
   for (Disk& disk : disks) {
     if (disk.gone || (!disk.member && !disk.candidate)) continue;
-    const bool wanted = (disk.member && old_open) || hopeful < current.chain.replicas_target;
+    const bool wanted = (disk.member && old_open) || !enough ||
+                        std::any_of(hoped_for.begin(), hoped_for.end(),
+                                    [&](const ReplicaRef& ref) { return ref.disk == disk.ref.disk; });
     if (!wanted) continue;
-    if (disk.word != Word::kFailed) ++hopeful;
     if (disk.seal_token != 0 || disk.word == Word::kGiven) continue;
     if (disk.word == Word::kFailed && now < disk.retry_at) continue;
     AskSeal(disk, out);

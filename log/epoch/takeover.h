@@ -36,6 +36,8 @@ struct TakeoverOptions {
 struct CandidateDisk {
   ReplicaRef disk;
   std::string address;
+  std::string zone = {};  // see PlacementDisk
+  bool draining = false;
 };
 struct TakeoverStart {
   std::vector<CandidateDisk> candidates;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct Takeover::Impl {
   struct Disk {
     ReplicaRef ref;
     std::string address;
+    std::string zone;
+    bool draining = false;
     bool member = false;     // of the epoch to be sealed
     bool candidate = false;  // for the next one
     bool gone = false;       // DiskUnknown: counts for nothing, is asked nothing
@@ -52,7 +55,9 @@ struct Takeover::Impl {
   void Settle(Instant now, TakeoverEffects* out);  // goes as far as what is known allows
   bool Covered(TakeoverEffects* out);
   bool CopiedToQuorum(Instant now, TakeoverEffects* out);
-  std::vector<ReplicaRef> NextDisks() const;
+  // Of the next epoch: the best of the disks that `counts` holds for.
+  std::vector<ReplicaRef> NextDisks(const std::function<bool(const Disk&)>& counts) const;
+  std::vector<ReplicaRef> HopedFor() const;
   void Propose(std::vector<ReplicaRef> disks, Instant now, TakeoverEffects* out);
   void Wait(std::string text, std::vector<ReplicaRef> disks, TakeoverEffects* out);
   bool Holds(const Disk& disk) const;

@@ -1,9 +1,9 @@
 // Where the old epoch ends: coverage, T, copies to A disks, and the compare-and-swap that makes it so.
 #include <algorithm>
-#include <set>
 #include <string>
 #include <utility>
 
+#include "log/epoch/placement.h"
 #include "log/epoch/takeover_impl.h"
 
 namespace understudy {
@@ -101,27 +101,24 @@ bool Takeover::Impl::CopiedToQuorum(Instant now, TakeoverEffects* out) {
   return false;
 }
 
-// Those that answered: members first, then candidates; on different nodes as far as possible.
-std::vector<ReplicaRef> Takeover::Impl::NextDisks() const {
-  const size_t target = static_cast<size_t>(current.chain.replicas_target);
-  std::vector<ReplicaRef> chosen;
-  std::set<std::string> nodes;
-  for (const bool anywhere : {false, true}) {
-    for (const Disk& disk : disks) {
-      if (chosen.size() >= target || !disk.trusted()) continue;
-      const bool taken = std::any_of(chosen.begin(), chosen.end(), [&](const auto& c) { return c == disk.ref; });
-      if (taken || (!anywhere && nodes.contains(disk.ref.node))) continue;
-      nodes.insert(disk.ref.node);
-      chosen.push_back(disk.ref);
-    }
+// Members stand first: they stay where zones allow it.
+std::vector<ReplicaRef> Takeover::Impl::NextDisks(const std::function<bool(const Disk&)>& counts) const {
+  std::vector<PlacementDisk> candidates;
+  for (const Disk& disk : disks) {
+    if ((disk.member || disk.candidate) && counts(disk)) candidates.push_back({disk.ref, disk.zone, disk.draining});
   }
-  return chosen;
+  return PlaceReplicas(candidates, static_cast<size_t>(current.chain.replicas_target));
+}
+
+// What the next epoch would have if every disk answered that has not failed.
+std::vector<ReplicaRef> Takeover::Impl::HopedFor() const {
+  return NextDisks([](const Disk& disk) { return !disk.gone && disk.word != Word::kFailed; });
 }
 
 void Takeover::Impl::Settle(Instant now, TakeoverEffects* out) {
   if (phase != Phase::kSettling || now < cas_retry_at) return;
   if (old_open && (!Covered(out) || !CopiedToQuorum(now, out))) return;
-  std::vector<ReplicaRef> next = NextDisks();
+  std::vector<ReplicaRef> next = NextDisks([](const Disk& disk) { return disk.trusted(); });
   if (static_cast<int>(next.size()) < current.chain.ack_quorum) {
     std::vector<ReplicaRef> silent;
     for (const Disk& disk : disks) {
@@ -132,12 +129,9 @@ void Takeover::Impl::Settle(Instant now, TakeoverEffects* out) {
                              std::to_string(next.size()) + "; not answering: " + Names(silent);
     return Wait(text, std::move(silent), out);
   }
-  if (static_cast<int>(next.size()) < current.chain.replicas_target) {
-    const bool coming = std::any_of(disks.begin(), disks.end(), [](const Disk& disk) {
-      return disk.seal_token != 0 && disk.word == Word::kNone && !disk.gone;
-    });
+  if (next != HopedFor()) {
     if (gather_until == Instant::Never()) gather_until = now + options.gather_ms * kNsPerMs;
-    if (coming && now < gather_until) return;
+    if (now < gather_until) return;
   }
   Propose(std::move(next), now, out);
 }

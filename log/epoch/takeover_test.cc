@@ -21,6 +21,11 @@ class TakeoverTest : public ::testing::Test {
  protected:
   void Start(Chain chain, uint64_t expected_epoch = 1, AttemptId attempt = kA2,
              std::vector<DiskId> candidates = {kD1, kD2, kD3, kD4}) {
+    TakeoverStart start;
+    for (const DiskId& disk : candidates) start.candidates.push_back({{disk, "n" + std::to_string(disk.hi)}, "a"});
+    StartWith(std::move(start), std::move(chain), expected_epoch, attempt);
+  }
+  void StartWith(TakeoverStart start, Chain chain, uint64_t expected_epoch, AttemptId attempt = kA2) {
     chain_ = {5, std::move(chain)};
     TakeoverOptions options;
     options.log = kLog7;
@@ -28,8 +33,6 @@ class TakeoverTest : public ::testing::Test {
     options.owner = {"me", ""};
     options.expected_epoch = Epoch(expected_epoch);
     takeover_ = std::make_unique<Takeover>(options);
-    TakeoverStart start;
-    for (const DiskId& disk : candidates) start.candidates.push_back({{disk, "n" + std::to_string(disk.hi)}, "a"});
     Step(start);
     ASSERT_THAT(out_.chain_ops, SizeIs(1));
     Step(ChainReadDone{out_.chain_ops[0].token, Status::Ok(), chain_});
@@ -225,6 +228,20 @@ TEST_F(TakeoverTest, WaitsForDisksForTheNextEpoch) {
   Step(TakeoverCandidates{{{{kD1, "n1"}, "a"}, {{kD2, "n2"}, "a"}}});
   Sealed(kD2, 0, 0);
   EXPECT_THAT(Cas().epochs[0].disks, SizeIs(2));
+}
+
+TEST_F(TakeoverTest, TheNextEpochIsSpreadOverZonesAndLeavesDrainingDisks) {
+  StartWith({{{{kD1, "n1"}, "a", "x"}, {{kD2, "n2"}, "a", "x"}, {{kD3, "n3"}, "a", "y"}, {{kD4, "n4"}, "a", "z"}}},
+            ChainOf({}), 0);
+  EXPECT_FALSE(seals_.contains(kD2)) << "it would not be chosen";
+  for (const DiskId& disk : {kD1, kD3, kD4}) Sealed(disk, 0, 0);
+  EXPECT_EQ(Cas().epochs[0].disks, (std::vector<ReplicaRef>{{kD1, "n1"}, {kD3, "n3"}, {kD4, "n4"}}));
+
+  seals_.clear();
+  StartWith({{{{kD1, "n1"}, "a", "", true}, {{kD2, "n2"}, "a"}, {{kD3, "n3"}, "a"}, {{kD4, "n4"}, "a"}}},
+            ChainOf({Entry(1, kA1, 1, {kD1, kD2, kD3}, 2)}), 1);
+  for (const DiskId& disk : {kD1, kD2, kD3, kD4}) Sealed(disk, 9);
+  EXPECT_EQ(Cas().epochs[1].disks, (std::vector<ReplicaRef>{{kD2, "n2"}, {kD3, "n3"}, {kD4, "n4"}}));
 }
 
 TEST_F(TakeoverTest, StopsWhenTheChainHasMovedOn) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -11,34 +10,10 @@
 namespace understudy {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr int64_t kFirstPauseMs = 20;
 constexpr int64_t kLongestPauseMs = 2000;
 
 }  // namespace
-
-std::string EncodeDiskEntry(const DiskEntry& entry) {
-  return Json{
-      {"disk", ToHex(entry.disk)}, {"node", entry.node}, {"address", entry.address}, {"boot_count", entry.boot_count}}
-      .dump();
-}
-
-Result<DiskEntry> DecodeDiskEntry(const std::string& json) {
-  const Json value = Json::parse(json, nullptr, false);
-  const Status malformed(StatusCode::kCorruption, "disk entry is not {disk, node, address, boot_count}");
-  if (!value.is_object()) return malformed;
-  for (const char* field : {"disk", "node", "address"}) {
-    if (!value.contains(field) || !value[field].is_string()) return malformed;
-  }
-  if (!value.contains("boot_count") || !value["boot_count"].is_number_unsigned()) return malformed;
-  DiskEntry entry;
-  if (!FromHex(value["disk"].get<std::string>(), &entry.disk)) return malformed;
-  entry.node = value["node"];
-  entry.address = value["address"];
-  entry.boot_count = value["boot_count"];
-  return entry;
-}
 
 // Shared with the callbacks of the store, which may come late and on a thread of its own: each is posted to the loop
 // and does nothing once the registration is gone.
@@ -50,6 +25,7 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
   std::string key;
   DiskId disk;
   std::string node;
+  std::string zone;
 
   bool gone = false;
   uint64_t boot_count = 0;
@@ -74,7 +50,7 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
 
   void OnRead(Result<std::optional<MetadataEntry>> read) {
     if (!read.ok()) return Again(read.status());
-    DiskEntry entry{disk, node, address, boot_count};
+    DiskEntry entry{disk, node, address, boot_count, zone, DiskState::kActive};
     uint64_t version = 0;
     if (read->has_value()) {
       version = (*read)->version;
@@ -90,6 +66,7 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
                            std::to_string(there->boot_count) + " known to the metadata: the directory is an old copy"});
       }
       if (address.empty()) entry.address = there->address;
+      entry.state = there->state;
     }
     in_doubt = true;
     metadata->CompareAndSwap(key, version, EncodeDiskEntry(entry), OnLoop(&State::OnSwapped));
@@ -118,13 +95,14 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
 };
 
 DiskRegistration::DiskRegistration(EventLoop* loop, MetadataStore* metadata, std::string cluster, DiskId disk,
-                                   std::string node)
+                                   std::string node, std::string zone)
     : state_(std::make_shared<State>()) {
   state_->loop = loop;
   state_->metadata = metadata;
   state_->key = DiskKey(cluster, ToHex(disk));
   state_->disk = disk;
   state_->node = std::move(node);
+  state_->zone = std::move(zone);
 }
 
 DiskRegistration::~DiskRegistration() {

@@ -1,4 +1,4 @@
-// The disk's entry in the cluster's metadata, `disks/<id>`: where the disk is served, and its boot count. The directory
+// Keeps the disk's entry in the cluster's metadata (log/format/disk_entry.h) up to date. The directory
 // counts first, the metadata after it; a directory whose count is behind the metadata's was restored from an old copy.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "log/format/disk_entry.h"
 #include "log/metadata/metadata_store.h"
 #include "log/rpc/event_loop.h"
 #include "understudy/status.h"
@@ -14,22 +15,14 @@
 
 namespace understudy {
 
-struct DiskEntry {
-  DiskId disk;
-  std::string node;
-  std::string address;
-  uint64_t boot_count = 0;
-};
-std::string EncodeDiskEntry(const DiskEntry& entry);
-Result<DiskEntry> DecodeDiskEntry(const std::string& json);  // kCorruption
-
 inline constexpr uint64_t kCountUnchanged = 0;
 
 // Strand of the loop held for every call and callback.
 class DiskRegistration {
  public:
   // `metadata` must outlive it.
-  DiskRegistration(EventLoop* loop, MetadataStore* metadata, std::string cluster, DiskId disk, std::string node);
+  DiskRegistration(EventLoop* loop, MetadataStore* metadata, std::string cluster, DiskId disk, std::string node,
+                   std::string zone);
   ~DiskRegistration();  // what is under way is forgotten
 
   // Puts `boot_count` (just raised in the directory, durably) and `address` (empty: keeps the one that is there) into

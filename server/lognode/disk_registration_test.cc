@@ -57,15 +57,15 @@ class DiskRegistrationTest : public ::testing::Test {
     return outcome.value_or(Status(StatusCode::kInternal, "no outcome"));
   }
   DiskEntry Entry() { return *DecodeDiskEntry(store_.value); }
-  void Put(uint64_t boot_count) {
-    store_.value = EncodeDiskEntry({disk_, "here", "old:1", boot_count});
+  void Put(uint64_t boot_count, DiskState state = DiskState::kActive) {
+    store_.value = EncodeDiskEntry({disk_, "here", "old:1", boot_count, "", state});
     ++store_.version;
   }
 
   const DiskId disk_{1, 2};
   ScriptedStore store_;
   EventLoop loop_{SystemClock()};
-  DiskRegistration registration_{&loop_, &store_, "test", disk_, "here"};
+  DiskRegistration registration_{&loop_, &store_, "test", disk_, "here", "z1"};
 };
 
 TEST_F(DiskRegistrationTest, CountsFirstAddressLater) {
@@ -115,11 +115,17 @@ TEST_F(DiskRegistrationTest, ARetiredDiskKeepsItsCount) {
   EXPECT_EQ(Entry().address, "new:1");
 }
 
-TEST_F(DiskRegistrationTest, EntriesThatAreNoneAreRefused) {
-  for (const char* text : {"", "{}", "[1]", R"({"disk":"zz","node":"n","address":"a","boot_count":1})",
-                           R"({"disk":"00000000000000010000000000000002","node":"n","address":"a","boot_count":-1})"}) {
-    EXPECT_EQ(DecodeDiskEntry(text).status().code(), StatusCode::kCorruption) << text;
-  }
+TEST_F(DiskRegistrationTest, SaysTheZoneAndKeepsTheState) {
+  Put(4, DiskState::kDraining);
+  ASSERT_TRUE(Register(5, "a:1").ok());
+  EXPECT_EQ(Entry().zone, "z1");
+  EXPECT_EQ(Entry().state, DiskState::kDraining);
+}
+
+TEST_F(DiskRegistrationTest, AnEntryThatIsNoneIsAnError) {
+  store_.value = "{}";
+  ++store_.version;
+  EXPECT_EQ(Register(5, "a:1").code(), StatusCode::kCorruption);
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, LogNodeOption
       store_(std::move(store)),
       replica_(CoreOptions(StoreOptions(options_), recovered)),
       server_(std::make_unique<RpcServer>(loop, ServerOptions(options_))),
-      registration_(loop, metadata, options_.cluster, recovered.disk, options_.node),
+      registration_(loop, metadata, options_.cluster, recovered.disk, options_.node, options_.zone),
       boot_count_(recovered.boot_count),
       pool_(kPoolThreads, kPoolJobsMax) {
   for (const RecoveredLog& log : recovered.logs) replica_.Restore(CoreState(log));

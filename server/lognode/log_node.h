@@ -20,6 +20,7 @@ namespace understudy {
 struct LogNodeOptions {
   std::string cluster = "understudy";
   std::string node = "local";  // whose disk it is, for people and placement
+  std::string zone;            // what fails together with it; empty: the node alone
   std::string data_dir;        // made if absent; holds journal, index, checkpoints and the disk's identity
   std::string listen = "127.0.0.1:7401";
   std::string advertise;         // what the metadata say; empty: the address listened on

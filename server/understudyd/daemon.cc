@@ -29,6 +29,7 @@ namespace {
 
 // One thread drives while the other waits for the disk.
 constexpr size_t kLogThreads = 2;
+constexpr char kZoneLabel[] = "zone=";
 
 Result<std::unique_ptr<FileLock>> LockDataDir(const std::string& data_dir) {
   FileSystem* files = SystemFileSystem();
@@ -130,6 +131,9 @@ class DaemonImpl final : public Daemon {
     log.cluster = options_.cluster;
     log.node = options_.node;
     log.data_dir = options_.data_dir + "/log";
+    for (const std::string& label : options_.labels) {
+      if (label.starts_with(kZoneLabel)) log.zone = label.substr(std::string_view(kZoneLabel).size());
+    }
     log.listen = options_.log_listen;
     log.advertise = options_.log_advertise;
     log.unsafe_no_fsync = options_.unsafe_no_fsync;

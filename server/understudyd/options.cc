@@ -65,7 +65,7 @@ po::options_description Flags() {
       ("log-advertise", text(""), "what others reach --log-listen by; empty: as it is")                    //
       ("nodes", text(""), "agents to run: NAME[:PORT],...; PORT is what the node's application serves")    //
       ("app-host", text("127.0.0.1"), "host by which clients reach the applications of --nodes")           //
-      ("labels", text(""), "of the nodes, for placement: KEY=VALUE,...")                                   //
+      ("labels", text(""), "of nodes and disks: KEY=VALUE,...; disks in one zone=Z fail together")         //
       ("coordinators", text("127.0.0.1:7400"), "roles log and agent: host:port,... tried in order")        //
       ("plugin-folder", po::value<std::vector<std::string>>()->composing(),
        "one more folder with predictor plugins; may be given several times");

@@ -114,12 +114,14 @@ struct NextCommandResponse {
   StatusCode code = StatusCode::kOk;
   std::string detail;
   Command command;
+  std::string leader = {};  // address of the coordinator that leads, when this one does not and knows
 };
 
 struct DocumentResponse {
   StatusCode code = StatusCode::kOk;
   std::string detail;
-  std::string document;  // JSON
+  std::string document;     // JSON
+  std::string leader = {};  // as in NextCommandResponse
 };
 
 }  // namespace understudy

@@ -276,6 +276,7 @@ struct NextCommandReply {
   1: i32 code
   2: string detail
   3: Command command
+  4: string leader      // address of the coordinator that leads, with code UNAVAILABLE; empty: not known
 }
 
 service AgentService extends Handshake {
@@ -328,6 +329,7 @@ struct DocumentReply {
   1: i32 code
   2: string detail
   3: string document
+  4: string leader      // as in NextCommandReply
 }
 
 // ---------------------------------------------------------------- a spare serves its primary

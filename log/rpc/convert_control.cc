@@ -203,12 +203,14 @@ wire::NextCommandReply ToWire(NextCommandResponse&& from) {
   to.code = static_cast<int32_t>(from.code);
   to.detail = std::move(from.detail);
   to.command = ToWire(std::move(from.command));
+  to.leader = std::move(from.leader);
   return to;
 }
 
 Status FromWire(wire::NextCommandReply&& from, NextCommandResponse* to) {
   to->code = CodeFromWire(from.code);
   to->detail = std::move(from.detail);
+  to->leader = std::move(from.leader);
   return FromWire(std::move(from.command), &to->command);
 }
 
@@ -217,6 +219,7 @@ wire::DocumentReply ToWire(DocumentResponse&& from) {
   to.code = static_cast<int32_t>(from.code);
   to.detail = std::move(from.detail);
   to.document = std::move(from.document);
+  to.leader = std::move(from.leader);
   return to;
 }
 
@@ -224,6 +227,7 @@ Status FromWire(wire::DocumentReply&& from, DocumentResponse* to) {
   to->code = CodeFromWire(from.code);
   to->detail = std::move(from.detail);
   to->document = std::move(from.document);
+  to->leader = std::move(from.leader);
   return Status::Ok();
 }
 

@@ -207,9 +207,11 @@ TEST(Convert, ControlMessages) {
   command.cluster = "test";
   command.coordinators = {"c:1", "c:2"};
   command.memory_limit_bytes = 6;
+  next.leader = "l:1";
   ExpectUnchanged<NextCommandResponse>(next);
   auto document = CodeAndDetail<wire::DocumentReply>();
   document.document = "{}";
+  document.leader = "l:2";
   ExpectUnchanged<DocumentResponse>(document);
 }
 

@@ -68,10 +68,11 @@ std::vector<Command> Commands() {
       "Exit codes: 0 nothing failed (warnings are allowed), 1 a check failed, 2 wrong command line.\n");
   static const std::string append =
       std::string(
-          "Appends records through the client library and measures: from a private understudyd that it starts\n"
-          "and removes, or on --coordinator. One of --sync (one writer that waits for each), --threads T\n"
+          "Appends records through the client library and measures: on private log servers that it starts and\n"
+          "removes, or on --coordinator. One of --sync (one writer that waits for each), --threads T\n"
           "(T writers that wait, one log), --window W (W records in flight).\n\n"
           "  understudy bench append --sync --records 20000\n"
+          "  understudy bench append --replicas 3 --ack 2 --threads 64\n"
           "  understudy bench append --window 16384 --records 10000000 --json\n\n") +
       kCodes;
   static const std::string replay =
@@ -125,7 +126,8 @@ std::vector<Command> Commands() {
       {"bench append",
        "Measures appends",
        {},
-       {{"replicas", Option::kNumber, "E", "1", "disks of the log; 1", 1, 9},
+       {{"replicas", Option::kNumber, "E", "1", "disks of the log, each of a private log server", 1, 9},
+        {"ack", Option::kNumber, "A", "0", "of them must have a record on disk; 0: a majority", 0, 9},
         {"records", Option::kNumber, "N", "100000", "how many", 1, 1'000'000'000},
         {"size", Option::kNumber, "BYTES", "100", "of one record", 1, 1 << 20},
         {"window", Option::kNumber, "W", "1024", "records in flight", 1, 1 << 20},

@@ -1,12 +1,12 @@
-// The floor our append benchmarks are judged against: raw TCP, group commit into an already written file, acknowledgement.
-// Nothing else: no checksum, no Thrift, no index, no recovery. The server is a forked process of its own. Two server
-// designs (one thread that receives and syncs; two that overlap) and, for blocking threads, two client designs (one shared
-// connection; one a thread) are offered: whoever compares takes the best of them.
-#include <fcntl.h>
+// The floor our append benchmarks are judged against: raw TCP, group commit into an already written file,
+// acknowledgement. Nothing else: no checksum, no Thrift, no index, no recovery. Each server is a forked process of its
+// own; of several replicas, some must acknowledge. Two server designs (one thread that receives and syncs; two that
+// overlap) and, for blocking threads, two client designs (one shared connection; one a thread) are offered: whoever
+// compares takes the best of them.
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
-#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,19 +14,18 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/program_options.hpp>
-#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <iostream>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "log/env/clock.h"
+#include "tests/bench/floor_server.h"
 #include "understudy/check.h"
 
 namespace understudy {
@@ -40,219 +39,121 @@ struct Options {
   size_t threads = 0;  // 0: one pipelining client thread with `window`
   bool own_connections = false;
   bool overlap = false;
+  size_t replicas = 1;
+  size_t ack = 1;
 };
 
-constexpr size_t kFileBytes = 256u << 20;
-constexpr size_t kReceiveBytes = 8u << 20;
-
-void SendAll(int fd, const char* data, size_t size) {
-  while (size > 0) {
-    const ssize_t sent = ::send(fd, data, size, MSG_NOSIGNAL);
-    if (sent <= 0) std::_Exit(0);  // the other process is done
-    data += sent;
-    size -= static_cast<size_t>(sent);
-  }
-}
-
-void NoDelay(int fd) {
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
-// ---- server ----
-
-class CommitFile {
- public:
-  explicit CommitFile(const std::string& dir) {
-    const std::string path = dir + "/floor.journal";
-    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600);
-    if (fd_ < 0) {
-      std::perror(path.c_str());
-      std::_Exit(1);
-    }
-    const std::string zeros(1u << 20, '\0');
-    for (size_t at = 0; at < kFileBytes; at += zeros.size()) {
-      UNDERSTUDY_CHECK(::pwrite(fd_, zeros.data(), zeros.size(), static_cast<off_t>(at)) ==
-                       static_cast<ssize_t>(zeros.size()));
-    }
-    UNDERSTUDY_CHECK(::fsync(fd_) == 0);
-    ::unlink(path.c_str());
-  }
-  void Commit(const char* data, size_t size) {
-    if (at_ + size > kFileBytes) at_ = 0;
-    UNDERSTUDY_CHECK(::pwrite(fd_, data, size, static_cast<off_t>(at_)) == static_cast<ssize_t>(size));
-    UNDERSTUDY_CHECK(::fdatasync(fd_) == 0);
-    at_ += size;
-  }
-
- private:
-  int fd_ = -1;
-  size_t at_ = 0;
+struct Replica {
+  sockaddr_in address{};
+  pid_t server = -1;
+  int ready = -1;  // a byte comes when it serves
 };
-
-// Acknowledges whole records, by their number since the beginning.
-void SendAck(int fd, uint64_t bytes, size_t record_bytes) {
-  const uint64_t records = bytes / record_bytes;
-  SendAll(fd, reinterpret_cast<const char*>(&records), sizeof records);
-}
-
-[[noreturn]] void ServeOneThread(int fd, CommitFile file, size_t record_bytes) {
-  const std::unique_ptr<char[]> buffer(new char[kReceiveBytes]);
-  uint64_t total = 0;
-  while (true) {
-    const ssize_t got = ::recv(fd, buffer.get(), kReceiveBytes, 0);
-    if (got <= 0) std::_Exit(0);
-    file.Commit(buffer.get(), static_cast<size_t>(got));
-    total += static_cast<uint64_t>(got);
-    SendAck(fd, total, record_bytes);
-  }
-}
-
-[[noreturn]] void ServeOverlapped(int fd, CommitFile file, size_t record_bytes) {
-  struct Buffer {
-    std::unique_ptr<char[]> bytes{new char[kReceiveBytes]};
-    size_t used = 0;
-  };
-  std::mutex mutex;
-  std::condition_variable changed;
-  Buffer filling, syncing;
-  std::thread committer([&] {
-    uint64_t total = 0;
-    while (true) {
-      {
-        std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return filling.used > 0; });
-        std::swap(filling, syncing);
-        filling.used = 0;
-      }
-      changed.notify_all();
-      file.Commit(syncing.bytes.get(), syncing.used);
-      total += syncing.used;
-      SendAck(fd, total, record_bytes);
-    }
-  });
-  const std::unique_ptr<char[]> received(new char[1u << 20]);
-  while (true) {
-    const ssize_t got = ::recv(fd, received.get(), 1u << 20, 0);
-    if (got <= 0) std::_Exit(0);
-    {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return filling.used + static_cast<size_t>(got) <= kReceiveBytes; });
-      std::memcpy(filling.bytes.get() + filling.used, received.get(), static_cast<size_t>(got));
-      filling.used += static_cast<size_t>(got);
-    }
-    changed.notify_all();
-  }
-}
-
-[[noreturn]] void ServeManyConnections(int listener, size_t connections, CommitFile file, size_t record_bytes) {
-  const int epoll = ::epoll_create1(0);
-  std::vector<uint64_t> totals;
-  for (size_t i = 0; i < connections; ++i) {
-    const int fd = ::accept(listener, nullptr, nullptr);
-    NoDelay(fd);
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-    if (totals.size() <= static_cast<size_t>(fd)) totals.resize(static_cast<size_t>(fd) + 1);
-  }
-  const std::unique_ptr<char[]> buffer(new char[kReceiveBytes]);
-  std::vector<epoll_event> events(connections);
-  std::vector<int> ready;
-  size_t closed = 0;
-  while (closed < connections) {
-    const int n = ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
-    size_t used = 0;
-    ready.clear();
-    for (int i = 0; i < n; ++i) {
-      const int fd = events[static_cast<size_t>(i)].data.fd;
-      const ssize_t got = ::recv(fd, buffer.get() + used, record_bytes, 0);
-      if (got <= 0) {
-        ::close(fd);
-        ++closed;
-        continue;
-      }
-      used += static_cast<size_t>(got);
-      totals[static_cast<size_t>(fd)] += static_cast<uint64_t>(got);
-      ready.push_back(fd);
-    }
-    if (used == 0) continue;
-    file.Commit(buffer.get(), used);
-    for (const int fd : ready) SendAck(fd, totals[static_cast<size_t>(fd)], record_bytes);
-  }
-  std::_Exit(0);
-}
 
 // ---- client ----
 
+// The record counts that the replicas have acknowledged. Of several, `ack` must have a record.
 class AckReader {
  public:
-  explicit AckReader(int fd) : fd_(fd) {}
-  // Blocks for at least one acknowledgement; returns the newest record count.
+  AckReader(std::vector<int> fds, size_t ack) : ack_(ack), links_(fds.size()), polled_(fds.size()) {
+    for (size_t i = 0; i < fds.size(); ++i) {
+      links_[i].fd = fds[i];
+      polled_[i] = {fds[i], POLLIN, 0};
+    }
+  }
+  // Blocks until more is acknowledged than was; returns how many records are.
   uint64_t Next() {
     while (true) {
-      const ssize_t got = ::recv(fd_, buffer_ + used_, sizeof buffer_ - used_, 0);
-      UNDERSTUDY_CHECK(got > 0);
-      used_ += static_cast<size_t>(got);
-      const size_t whole = used_ / 8 * 8;
-      if (whole == 0) continue;
-      uint64_t count;
-      std::memcpy(&count, buffer_ + whole - 8, 8);
-      std::memmove(buffer_, buffer_ + whole, used_ - whole);
-      used_ -= whole;
-      return count;
+      if (links_.size() == 1) {
+        Receive(&links_[0]);
+      } else {
+        UNDERSTUDY_CHECK(::poll(polled_.data(), polled_.size(), -1) > 0);
+        for (size_t i = 0; i < links_.size(); ++i) {
+          if (polled_[i].revents != 0) Receive(&links_[i]);
+        }
+      }
+      std::vector<uint64_t> counts;
+      for (const Link& link : links_) counts.push_back(link.count);
+      std::nth_element(counts.begin(), counts.begin() + static_cast<std::ptrdiff_t>(ack_ - 1), counts.end(),
+                       std::greater<>());
+      if (counts[ack_ - 1] > acked_) return acked_ = counts[ack_ - 1];
     }
   }
 
  private:
-  int fd_;
-  char buffer_[4096];
-  size_t used_ = 0;
+  struct Link {
+    int fd = -1;
+    uint64_t count = 0;
+    char buffer[4096];
+    size_t used = 0;
+  };
+  static void Receive(Link* link) {
+    const ssize_t got = ::recv(link->fd, link->buffer + link->used, sizeof link->buffer - link->used, 0);
+    UNDERSTUDY_CHECK(got > 0);
+    link->used += static_cast<size_t>(got);
+    const size_t whole = link->used / 8 * 8;
+    if (whole == 0) return;
+    std::memcpy(&link->count, link->buffer + whole - 8, 8);
+    std::memmove(link->buffer, link->buffer + whole, link->used - whole);
+    link->used -= whole;
+  }
+
+  const size_t ack_;
+  uint64_t acked_ = 0;
+  std::vector<Link> links_;
+  std::vector<pollfd> polled_;
 };
 
-int Connect(const sockaddr_in& address) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  UNDERSTUDY_CHECK(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  NoDelay(fd);
-  return fd;
+void SendToAll(const std::vector<int>& fds, const char* data, size_t size) {
+  for (const int fd : fds) SendAll(fd, data, size);
+}
+
+// A connection to each replica.
+std::vector<int> Connect(const std::vector<Replica>& replicas) {
+  std::vector<int> fds;
+  for (const Replica& replica : replicas) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    UNDERSTUDY_CHECK(::connect(fd, reinterpret_cast<const sockaddr*>(&replica.address), sizeof replica.address) == 0);
+    NoDelay(fd);
+    fds.push_back(fd);
+  }
+  return fds;
 }
 
 using Latencies = std::vector<int64_t>;
 
-void RunWindow(int fd, const Options& options, Latencies* latencies) {
+void RunWindow(const std::vector<int>& fds, const Options& options, Latencies* latencies) {
   const std::string records(options.size * options.window, 'r');
-  AckReader acks(fd);
+  AckReader acks(fds, options.ack);
   uint64_t sent = 0, acked = 0;
   Clock* clock = SystemClock();
   while (acked < options.records) {
     const uint64_t room = std::min(options.window - (sent - acked), options.records - sent);
     const Instant begun = clock->Now();
-    if (room > 0) SendAll(fd, records.data(), room * options.size);
+    if (room > 0) SendToAll(fds, records.data(), room * options.size);
     sent += room;
     acked = acks.Next();
     if (options.window == 1) latencies->push_back(clock->Now() - begun);
   }
 }
 
-void RunOwnConnections(const sockaddr_in& address, const Options& options, std::vector<Latencies>* latencies) {
+void RunOwnConnections(const std::vector<Replica>& replicas, const Options& options,
+                       std::vector<Latencies>* latencies) {
   std::vector<std::thread> threads;
-  std::vector<int> fds;
-  for (size_t i = 0; i < options.threads; ++i) fds.push_back(Connect(address));
+  std::vector<std::vector<int>> fds;
+  for (size_t i = 0; i < options.threads; ++i) fds.push_back(Connect(replicas));
   for (size_t i = 0; i < options.threads; ++i) {
     threads.emplace_back([&, i] {
       Options mine = options;
       mine.window = 1;
       mine.records = options.records / options.threads;
       RunWindow(fds[i], mine, &(*latencies)[i]);
-      ::close(fds[i]);
     });
   }
   for (std::thread& thread : threads) thread.join();
 }
 
 // Threads that block on their own record over one connection: whoever finds nobody sending sends what has gathered.
-void RunSharedConnection(int fd, const Options& options, std::vector<Latencies>* latencies) {
+void RunSharedConnection(const std::vector<int>& fds, const Options& options, std::vector<Latencies>* latencies) {
   std::mutex mutex;
   std::string pending;
   bool sending = false;
@@ -262,7 +163,7 @@ void RunSharedConnection(int fd, const Options& options, std::vector<Latencies>*
   const uint64_t per_thread = options.records / options.threads;
   const uint64_t total = per_thread * options.threads;
   std::thread reader([&] {
-    AckReader acks(fd);
+    AckReader acks(fds, options.ack);
     std::vector<size_t> wake;
     for (uint64_t acked = 0; acked < total;) {
       acked = acks.Next();
@@ -294,7 +195,7 @@ void RunSharedConnection(int fd, const Options& options, std::vector<Latencies>*
             sending = true;
             out.swap(pending);
             lock.unlock();
-            SendAll(fd, out.data(), out.size());
+            SendToAll(fds, out.data(), out.size());
             out.clear();
             lock.lock();
             sending = false;
@@ -310,59 +211,67 @@ void RunSharedConnection(int fd, const Options& options, std::vector<Latencies>*
 }
 
 int64_t Quantile(Latencies& sorted, double q) {
-  return sorted.empty() ? 0 : sorted[std::min(sorted.size() - 1, static_cast<size_t>(q * static_cast<double>(sorted.size())))];
+  return sorted.empty()
+             ? 0
+             : sorted[std::min(sorted.size() - 1, static_cast<size_t>(q * static_cast<double>(sorted.size())))];
+}
+
+Replica StartReplica(const Options& options) {
+  Replica replica;
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  replica.address.sin_family = AF_INET;
+  replica.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  UNDERSTUDY_CHECK(::bind(listener, reinterpret_cast<sockaddr*>(&replica.address), sizeof replica.address) == 0);
+  UNDERSTUDY_CHECK(::listen(listener, 1024) == 0);
+  socklen_t length = sizeof replica.address;
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&replica.address), &length);
+  int ready[2];
+  UNDERSTUDY_CHECK(::pipe(ready) == 0);
+  const pid_t parent = ::getpid();
+  replica.server = ::fork();
+  if (replica.server == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) std::_Exit(0);
+    ServeFloor({options.dir, options.size, options.own_connections ? options.threads : 1, options.overlap}, listener,
+               ready[1]);
+  }
+  ::close(listener);
+  ::close(ready[1]);
+  replica.ready = ready[0];
+  return replica;
 }
 
 int Run(const Options& options) {
-  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  UNDERSTUDY_CHECK(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  UNDERSTUDY_CHECK(::listen(listener, 128) == 0);
-  socklen_t length = sizeof address;
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
-
-  int ready[2];
-  UNDERSTUDY_CHECK(::pipe(ready) == 0);
-  const pid_t server = ::fork();
-  if (server == 0) {
-    CommitFile file(options.dir);
-    UNDERSTUDY_CHECK(::write(ready[1], "r", 1) == 1);
-    if (options.threads > 0 && options.own_connections) {
-      ServeManyConnections(listener, options.threads, file, options.size);
-    }
-    const int fd = ::accept(listener, nullptr, nullptr);
-    NoDelay(fd);
-    if (options.overlap) ServeOverlapped(fd, file, options.size);
-    ServeOneThread(fd, file, options.size);
+  std::vector<Replica> replicas;
+  for (size_t i = 0; i < options.replicas; ++i) replicas.push_back(StartReplica(options));
+  for (const Replica& replica : replicas) {
+    char byte;
+    if (::read(replica.ready, &byte, 1) != 1) return 1;  // the server said why
   }
-  ::close(ready[1]);
-  char byte;
-  if (::read(ready[0], &byte, 1) != 1) return 1;  // the server said why
 
   std::vector<Latencies> latencies(std::max<size_t>(1, options.threads));
   const bool own = options.threads > 0 && options.own_connections;
-  const int fd = own ? -1 : Connect(address);
+  const std::vector<int> fds = own ? std::vector<int>() : Connect(replicas);
   const Instant begun = SystemClock()->Now();
   if (own) {
-    RunOwnConnections(address, options, &latencies);
+    RunOwnConnections(replicas, options, &latencies);
   } else if (options.threads > 0) {
-    RunSharedConnection(fd, options, &latencies);
+    RunSharedConnection(fds, options, &latencies);
   } else {
-    RunWindow(fd, options, &latencies[0]);
+    RunWindow(fds, options, &latencies[0]);
   }
   const double seconds = static_cast<double>(SystemClock()->Now() - begun) / kNsPerSecond;
-  ::kill(server, SIGKILL);
-  ::waitpid(server, nullptr, 0);
+  for (const Replica& replica : replicas) {
+    ::kill(replica.server, SIGKILL);
+    ::waitpid(replica.server, nullptr, 0);
+  }
 
   Latencies all;
   for (const Latencies& some : latencies) all.insert(all.end(), some.begin(), some.end());
   std::sort(all.begin(), all.end());
   std::printf("{\"records\":%llu,\"seconds\":%.6f,\"records_per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
-              static_cast<unsigned long long>(options.records), seconds,
-              static_cast<double>(options.records) / seconds, static_cast<double>(Quantile(all, 0.5)) / 1000,
-              static_cast<double>(Quantile(all, 0.99)) / 1000);
+              static_cast<unsigned long long>(options.records), seconds, static_cast<double>(options.records) / seconds,
+              static_cast<double>(Quantile(all, 0.5)) / 1000, static_cast<double>(Quantile(all, 0.99)) / 1000);
   return 0;
 }
 
@@ -376,12 +285,14 @@ int main(int argc, char** argv) {
   // clang-format off
   flags.add_options()
       ("help", "this text")
-      ("dir", po::value(&options.dir)->default_value("."), "where the 256 MiB file is written (removed at once)")
+      ("dir", po::value(&options.dir)->default_value("."), "where a 64 MiB file is written (removed at once)")
       ("records", po::value(&options.records)->default_value(20000), "appended in all")
       ("size", po::value(&options.size)->default_value(100), "bytes of a record")
       ("window", po::value(&options.window)->default_value(1), "records one client thread keeps in flight; 1: latency too")
       ("threads", po::value(&options.threads)->default_value(0), "blocking threads instead, one record in flight each")
       ("own-connections", po::bool_switch(&options.own_connections), "with --threads: a connection each, not one shared")
+      ("replicas", po::value(&options.replicas)->default_value(1), "servers, each with a file of its own")
+      ("ack", po::value(&options.ack)->default_value(1), "of them must have a record before it counts")
       ("overlap", po::bool_switch(&options.overlap), "the server receives on one thread and syncs on another");
   // clang-format on
   try {
@@ -397,8 +308,11 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (options.size == 0 || options.size > 1u << 20 || options.window == 0 || options.window > 1u << 20 ||
-      options.threads > 1024 || options.records == 0) {
-    std::fprintf(stderr, "floor: --size and --window want 1 to 1048576, --threads at most 1024, --records at least 1\n");
+      options.threads > 1024 || options.records == 0 || options.ack == 0 || options.ack > options.replicas ||
+      options.replicas > 9) {
+    std::fprintf(stderr,
+                 "floor: --size and --window want 1 to 1048576, --threads at most 1024, --records at least 1, "
+                 "--replicas 1 to 9, --ack 1 to --replicas\n");
     return 2;
   }
   return understudy::Run(options);

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -130,6 +131,30 @@ class BenchTest(unittest.TestCase):
             self.assertGreater(result["p50_us"], 0)
             self.assertGreaterEqual(result["p99_us"], result["p50_us"])
             self.assertGreater(result["server_peak_bytes"], 0)
+
+    def test_append_to_three_log_servers(self):
+        result = self.bench("append", "--replicas", "3", "--ack", "2", "--threads", "8", "--records", "400")
+        self.assertEqual((result["records"], result["replicas"], result["ack"]), (400, 3, 2))
+
+    def test_servers_end_with_a_benchmark_that_is_killed(self):
+        folder = tempfile.mkdtemp(prefix="bench-e2e-", dir=BUILD)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        process = subprocess.Popen([BUILD / "bin/understudy", "bench", "append", "--replicas", "3", "--sync", "--records", "10000000",
+                                    "--data-dir", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait_for_processes(folder, 5)  # the benchmark, a coordinator, three log servers
+        process.kill()
+        process.wait(60)
+        self.wait_for_processes(folder, 0)
+
+    def wait_for_processes(self, word, count):
+        deadline = time.monotonic() + 60
+        while True:
+            found = [line for line in subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True,
+                                                     check=True).stdout.splitlines() if word in line and line[0] != "Z"]
+            if len(found) == count:
+                return
+            self.assertLess(time.monotonic(), deadline, "\n".join(found))
+            time.sleep(0.02)  # between two looks
 
     def test_replay(self):
         result = self.bench("replay", "--records", "30000", "--lanes", "2")

@@ -15,12 +15,15 @@ int RunBenchAppend(const Arguments& arguments) {
     std::fprintf(stderr, "understudy bench append: one of --sync, --threads, --window\n");
     return kExitUsage;
   }
-  if (arguments.Number("replicas") != 1) {
-    std::fprintf(stderr, "understudy bench append: --replicas: a log made here has 1; declare a service for more\n");
+  const auto replicas = static_cast<int>(arguments.Number("replicas"));
+  const auto asked = static_cast<int>(arguments.Number("ack"));
+  const int ack = asked != 0 ? asked : replicas / 2 + 1;
+  if (ack > replicas) {
+    std::fprintf(stderr, "understudy bench append: --ack: at most --replicas\n");
     return kExitUsage;
   }
   CatchInterrupts();
-  Result<std::unique_ptr<BenchLog>> bench = OpenBenchLog(arguments);
+  Result<std::unique_ptr<BenchLog>> bench = OpenBenchLog(arguments, replicas, ack);
   if (!bench.ok()) return Fail(bench.status());
   const auto records = static_cast<uint64_t>(arguments.Number("records"));
   const auto size = static_cast<size_t>(arguments.Number("size"));
@@ -47,7 +50,7 @@ int RunBenchAppend(const Arguments& arguments) {
   const double rate = static_cast<double>(result.records) / result.seconds;
   const double p50 = static_cast<double>(result.latency.Quantile(0.5)) / 1000,
                p99 = static_cast<double>(result.latency.Quantile(0.99)) / 1000;
-  const uint64_t server_memory = (*bench)->daemon ? PeakMemory((*bench)->daemon->pid()) : 0;
+  const uint64_t server_memory = (*bench)->cluster ? (*bench)->cluster->LogServersPeakMemory() : 0;
   const std::string mode = windowed ? "window" : arguments.Flag("sync") ? "sync" : "threads";
   if (arguments.json()) {
     nlohmann::json json = {
@@ -55,7 +58,8 @@ int RunBenchAppend(const Arguments& arguments) {
         {"mode", mode},
         {"records", result.records},
         {"size", size},
-        {"replicas", 1},
+        {"replicas", replicas},
+        {"ack", ack},
         {"seconds", result.seconds},
         {"records_per_s", rate},
         {"p50_us", p50},
@@ -69,13 +73,13 @@ int RunBenchAppend(const Arguments& arguments) {
     const std::string how =
         windowed ? WithCommas(window) + " in flight"
                  : std::to_string(threads) + (threads == 1 ? " writer that waits" : " writers that wait");
-    std::printf("%s records of %zu bytes, %s: %.2f s\n", WithCommas(result.records).c_str(), size, how.c_str(),
-                result.seconds);
+    std::printf("%s records of %zu bytes, %s, %d of %d replicas: %.2f s\n", WithCommas(result.records).c_str(), size,
+                how.c_str(), ack, replicas, result.seconds);
     std::printf("  %s records/s, %s/s\n", WithCommas(static_cast<uint64_t>(rate)).c_str(),
                 HumanBytes(rate * static_cast<double>(size)).c_str());
     std::printf("  acknowledged after %.0f us (p50), %.0f us (p99)\n", p50, p99);
     std::printf("  peak memory: client %s%s\n", HumanBytes(static_cast<double>(PeakMemory(getpid()))).c_str(),
-                server_memory > 0 ? (", server " + HumanBytes(static_cast<double>(server_memory))).c_str() : "");
+                server_memory > 0 ? (", log servers " + HumanBytes(static_cast<double>(server_memory))).c_str() : "");
   }
   return Interrupted() ? kExitFailed : kExitOk;
 }

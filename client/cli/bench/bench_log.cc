@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "client/cli/session.h"
 #include "log/env/clock.h"
 #include "log/env/random.h"
 
@@ -61,19 +62,24 @@ class Window {
 
 }  // namespace
 
-Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments) {
+Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int replicas, int ack) {
   auto bench = std::make_unique<BenchLog>();
   bench->coordinator = arguments.coordinator();
   if (!arguments.Given("coordinator")) {
-    Result<std::unique_ptr<PrivateDaemon>> daemon =
-        PrivateDaemon::Start(arguments.program_path, arguments.Text("data-dir"), {});
-    if (!daemon.ok()) return daemon.status();
-    bench->daemon = std::move(daemon).value();
-    bench->coordinator = bench->daemon->coordinator();
+    PrivateClusterOptions options;
+    options.program_path = arguments.program_path;
+    options.parent = arguments.Text("data-dir");
+    options.log_servers = replicas;
+    Result<std::unique_ptr<PrivateCluster>> cluster = PrivateCluster::Start(options);
+    if (!cluster.ok()) return cluster.status();
+    bench->cluster = std::move(cluster).value();
+    bench->coordinator = bench->cluster->coordinators()[0];
   }
   bench->options.cluster = arguments.Given("coordinator") ? arguments.cluster() : "understudy";
   bench->options.coordinators = {bench->coordinator};
   bench->options.node = "bench";
+  bench->options.replicas = replicas;
+  bench->options.ack_quorum = ack;
   // Large enough that the window, not this, bounds what is in flight.
   bench->options.inflight_bytes_max = 256u << 20;
   bench->name = "bench-" + std::to_string(SystemRandom()->Next64());
@@ -82,6 +88,14 @@ Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments) {
   bench->log = std::move(log).value();
   const Result<Lsn> opened = bench->log->TakeOver(Epoch(0));
   if (!opened.ok()) return opened.status();
+  // An epoch may open with fewer disks than were asked for: not what is to be measured.
+  const Result<std::vector<Chain>> chains = Session(bench->coordinator, bench->options.cluster).Chains();
+  if (!chains.ok()) return chains.status();
+  for (const Chain& chain : *chains) {
+    if (chain.name != bench->name || chain.last()->disks.size() == static_cast<size_t>(replicas)) continue;
+    return Status(StatusCode::kUnavailable, "the log opened on " + std::to_string(chain.last()->disks.size()) +
+                                                " disks, " + std::to_string(replicas) + " were asked for");
+  }
   return bench;
 }
 

@@ -6,22 +6,23 @@
 #include <string>
 
 #include "client/cli/bench/measure.h"
-#include "client/cli/bench/private_daemon.h"
+#include "client/cli/bench/private_cluster.h"
 #include "client/cli/command.h"
 #include "understudy/log.h"
 
 namespace understudy::cli {
 
 struct BenchLog {
-  std::unique_ptr<PrivateDaemon> daemon;  // null with --coordinator
+  std::unique_ptr<PrivateCluster> cluster;  // null with --coordinator
   std::string coordinator, name;
   LogOptions options;
-  std::unique_ptr<Log> log;  // the writer; before the daemon to go
+  std::unique_ptr<Log> log;  // the writer; before the cluster to go
   ~BenchLog() { log.reset(); }
 };
 
-// Starts a private server unless --coordinator was given, makes a new log and becomes its writer.
-Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments);
+// Starts a private cluster unless --coordinator was given, makes a new log on `replicas` disks, of which `ack` must
+// have a record before it is acknowledged, and becomes its writer.
+Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int replicas, int ack);
 
 struct AppendResult {
   Status status;

@@ -139,7 +139,7 @@ ReplayResult Replay(const BenchLog& bench, LogId log, Lsn last, int lanes, State
 
 int RunBenchReplay(const Arguments& arguments) {
   CatchInterrupts();
-  Result<std::unique_ptr<BenchLog>> bench = OpenBenchLog(arguments);
+  Result<std::unique_ptr<BenchLog>> bench = OpenBenchLog(arguments, 1, 1);
   if (!bench.ok()) return Fail(bench.status());
   const auto records = static_cast<uint64_t>(arguments.Number("records"));
   const auto size = static_cast<size_t>(arguments.Number("size"));
@@ -186,7 +186,7 @@ int RunBenchReplay(const Arguments& arguments) {
         {"records_per_s", rate},
         {"client_peak_bytes", PeakMemory(getpid())},
         {"server_peak_bytes",
-         (*bench)->daemon ? nlohmann::json(PeakMemory((*bench)->daemon->pid())) : nlohmann::json(nullptr)}};
+         (*bench)->cluster ? nlohmann::json((*bench)->cluster->LogServersPeakMemory()) : nlohmann::json(nullptr)}};
     std::printf("%s\n", json.dump(1).c_str());
   } else {
     std::printf("%s records of %zu bytes over %s keys, %d lanes: %.2f s\n", WithCommas(records).c_str(), size,

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/cli/bench/measure.h"
-#include "client/cli/bench/private_daemon.h"
+#include "client/cli/bench/private_cluster.h"
 #include "client/cli/bench/resp_load.h"
 #include "client/cli/command.h"
 #include "client/cli/session.h"
@@ -41,11 +41,14 @@ class Stage {
  public:
   static Result<std::unique_ptr<Stage>> Build(const Arguments& arguments, bool standby) {
     std::unique_ptr<Stage> stage(new Stage());
-    Result<std::unique_ptr<PrivateDaemon>> daemon =
-        PrivateDaemon::Start(arguments.program_path, arguments.Text("data-dir"), {"n1", "n2"});
-    if (!daemon.ok()) return daemon.status();
-    stage->daemon_ = std::move(daemon).value();
-    stage->session_ = std::make_unique<Session>(stage->daemon_->coordinator(), "understudy");
+    PrivateClusterOptions options;
+    options.program_path = arguments.program_path;
+    options.parent = arguments.Text("data-dir");
+    options.nodes = {"n1", "n2"};
+    Result<std::unique_ptr<PrivateCluster>> cluster = PrivateCluster::Start(options);
+    if (!cluster.ok()) return cluster.status();
+    stage->cluster_ = std::move(cluster).value();
+    stage->session_ = std::make_unique<Session>(stage->cluster_->coordinators()[0], "understudy");
     const std::filesystem::path program = std::filesystem::path(arguments.program_path).parent_path() / "resp_kv";
     Json spec = {{"name", "bench"}, {"program", program.string()}, {"standby", standby}};
     if (!standby) spec["checkpoint_interval_ms"] = kNoCheckpointMs;
@@ -54,7 +57,7 @@ class Stage {
     if (!applied.ok()) return applied.status();
     stage->standby_ = standby;
     stage->load_ =
-        std::make_unique<RespLoad>(stage->daemon_->endpoints(), static_cast<int>(arguments.Number("clients")));
+        std::make_unique<RespLoad>(stage->cluster_->endpoints(), static_cast<int>(arguments.Number("clients")));
     stage->load_->Start();
     if (!stage->load_->WaitForSuccess(kStepMs)) return Status(StatusCode::kUnavailable, "no write succeeds");
     return stage;
@@ -150,7 +153,7 @@ class Stage {
     return load_->LongestGapMs();
   }
 
-  std::unique_ptr<PrivateDaemon> daemon_;
+  std::unique_ptr<PrivateCluster> cluster_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<RespLoad> load_;
   bool standby_ = false;

@@ -16,6 +16,7 @@
 #include "log/env/random.h"
 #include "log/env/small_files.h"
 #include "log/metadata/embedded_metadata_store.h"
+#include "log/metadata/etcd/etcd_metadata_store.h"
 #include "log/rpc/rpc_server.h"
 #include "predictors/host/predictor_host.h"
 #include "server/agent/agent.h"
@@ -86,9 +87,17 @@ class DaemonImpl final : public Daemon {
   }
 
  private:
+  Result<std::unique_ptr<MetadataStore>> OpenMetadata() {
+    if (options_.metadata == MetadataEngine::kEmbedded) {
+      return OpenEmbeddedMetadataStore(options_.data_dir + "/metadata", {}, SystemFileSystem());
+    }
+    EtcdMetadataOptions etcd;
+    etcd.endpoints = options_.etcd_endpoints;
+    return OpenEtcdMetadataStore(SystemClock(), etcd);
+  }
+
   Status OpenCoordinator(const std::string& program_folder) {
-    Result<std::unique_ptr<MetadataStore>> store =
-        OpenEmbeddedMetadataStore(options_.data_dir + "/metadata", {}, SystemFileSystem());
+    Result<std::unique_ptr<MetadataStore>> store = OpenMetadata();
     if (!store.ok()) return store.status().WithContext("metadata");
     metadata_ = std::move(store).value();
     return control_.WithStrand([&] {

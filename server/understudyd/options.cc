@@ -18,9 +18,10 @@ constexpr char kUsage[] =
     "understudyd: redo logs, coordinator and agents of an understudy cluster.\n"
     "\n"
     "  understudyd [flags]              everything in one process: log server, coordinator, one agent for each of\n"
-    "                                   --nodes, metadata in DATA_DIR/metadata\n"
+    "                                   --nodes, metadata in DATA_DIR/metadata or in etcd\n"
     "  understudyd log [flags]          a log server; its disk is DATA_DIR/log\n"
-    "  understudyd coordinator [flags]  a coordinator, with the metadata in DATA_DIR/metadata\n"
+    "  understudyd coordinator [flags]  a coordinator, with the metadata in DATA_DIR/metadata (then it is the only\n"
+    "                                   one) or in etcd\n"
     "  understudyd agent [flags]        the agents of --nodes\n"
     "\n"
     "SIGTERM and SIGINT end it; applications run on and are adopted by the next start, unless --stop-applications.\n";
@@ -63,6 +64,8 @@ po::options_description Flags() {
       ("advertise", text(""), "what others reach --listen by; empty: as it is")                            //
       ("log-listen", text("127.0.0.1:7401"), "log server: host:port")                                      //
       ("log-advertise", text(""), "what others reach --log-listen by; empty: as it is")                    //
+      ("metadata", text("embedded"), "embedded: in DATA_DIR/metadata, for one coordinator; or etcd")       //
+      ("etcd-endpoints", text(""), "members of etcd (3.4 or later): http://host:port,... tried in order")  //
       ("nodes", text(""), "agents to run: NAME[:PORT],...; PORT is what the node's application serves")    //
       ("app-host", text("127.0.0.1"), "host by which clients reach the applications of --nodes")           //
       ("labels", text(""), "of nodes and disks: KEY=VALUE,...; disks in one zone=Z fail together")         //
@@ -169,6 +172,36 @@ Status ReadAddresses(const po::variables_map& values, DaemonOptions* options) {
       "--insecure allows it";
   if (coordinates && !IsLoopbackAddress(options->listen)) return Invalid("listen", options->listen + why);
   if (logs && !IsLoopbackAddress(options->log_listen)) return Invalid("log-listen", options->log_listen + why);
+  return Status::Ok();
+}
+
+Status ReadMetadata(const po::variables_map& values, DaemonOptions* options) {
+  const std::string engine = values["metadata"].as<std::string>();
+  if (engine != "embedded" && engine != "etcd") return Invalid("metadata", "'" + engine + "' is not embedded or etcd");
+  options->metadata = engine == "etcd" ? MetadataEngine::kEtcd : MetadataEngine::kEmbedded;
+  options->etcd_endpoints = SplitList(values["etcd-endpoints"].as<std::string>());
+  const bool coordinates = options->role == DaemonRole::kEmbedded || options->role == DaemonRole::kCoordinator;
+  if (options->etcd_endpoints.empty() && options->metadata == MetadataEngine::kEtcd) {
+    return Invalid("etcd-endpoints", "--metadata etcd needs at least one http://host:port");
+  }
+  if (!options->etcd_endpoints.empty() && options->metadata != MetadataEngine::kEtcd && coordinates) {
+    return Invalid("etcd-endpoints", "given without --metadata etcd");
+  }
+  constexpr std::string_view kScheme = "http://";
+  for (const std::string& endpoint : options->etcd_endpoints) {
+    if (endpoint.starts_with("https://")) {
+      return Invalid("etcd-endpoints", "'" + endpoint + "': there is no TLS yet; http://host:port");
+    }
+    const std::string address = endpoint.starts_with(kScheme) ? endpoint.substr(kScheme.size()) : "";
+    if (address.find_first_of("/?#@ ") != std::string::npos || !CheckAddress("", address, false).ok()) {
+      return Invalid("etcd-endpoints", "'" + endpoint + "' is not http://host:port");
+    }
+    if (coordinates && !options->insecure && !IsLoopbackAddress(address)) {
+      return Invalid("etcd-endpoints", endpoint +
+                                           " is not the loopback, and there is no TLS yet: anybody on the way could "
+                                           "read and write; --insecure allows it");
+    }
+  }
   return Status::Ok();
 }
 
@@ -285,6 +318,7 @@ Result<DaemonOptions> ParseDaemonOptions(const std::vector<std::string>& argumen
   UNDERSTUDY_RETURN_IF_ERROR(ReadLevel(values["log-level"].as<std::string>(), &options.log_level));
   UNDERSTUDY_RETURN_IF_ERROR(ReadNodes(values, &options));
   UNDERSTUDY_RETURN_IF_ERROR(ReadAddresses(values, &options));
+  UNDERSTUDY_RETURN_IF_ERROR(ReadMetadata(values, &options));
   UNDERSTUDY_RETURN_IF_ERROR(ReadNumbers(values, &options));
   return options;
 }

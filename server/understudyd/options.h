@@ -12,6 +12,9 @@ namespace understudy {
 
 enum class DaemonRole : int { kEmbedded, kLog, kCoordinator, kAgent };
 
+// Where a coordinator keeps the cluster's metadata.
+enum class MetadataEngine : int { kEmbedded, kEtcd };
+
 struct NodeSpec {
   std::string name;
   uint16_t port = 0;  // 0: its application serves no port
@@ -27,6 +30,8 @@ struct DaemonOptions {
   std::string advertise;
   std::string log_listen;
   std::string log_advertise;
+  MetadataEngine metadata = MetadataEngine::kEmbedded;
+  std::vector<std::string> etcd_endpoints;  // "http://HOST:PORT"
   std::vector<NodeSpec> nodes;
   std::string app_host;
   std::vector<std::string> coordinators;

@@ -70,6 +70,29 @@ TEST(DaemonOptionsTest, OtherThanLoopbackNeedsInsecure) {
   EXPECT_TRUE(ParseDaemonOptions({"--listen", "localhost:7400", "--log-listen", "[::1]:7401"}).ok());
 }
 
+TEST(DaemonOptionsTest, MetadataAreEmbeddedOrInEtcd) {
+  EXPECT_EQ(ParseDaemonOptions({})->metadata, MetadataEngine::kEmbedded);
+  const auto etcd = [](const std::string& endpoints) {
+    return std::vector<std::string>{"coordinator", "--metadata", "etcd", "--etcd-endpoints", endpoints};
+  };
+  const Result<DaemonOptions> options = ParseDaemonOptions(etcd("http://127.0.0.1:1,http://localhost:2"));
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(options->metadata, MetadataEngine::kEtcd);
+  EXPECT_EQ(options->etcd_endpoints, (std::vector<std::string>{"http://127.0.0.1:1", "http://localhost:2"}));
+  EXPECT_THAT(ErrorOf({"--metadata", "zookeeper"}), HasSubstr("--metadata: 'zookeeper'"));
+  EXPECT_THAT(ErrorOf({"--metadata", "etcd"}), HasSubstr("--etcd-endpoints"));
+  EXPECT_THAT(ErrorOf({"--etcd-endpoints", "http://127.0.0.1:1"}), HasSubstr("--metadata etcd"));
+  EXPECT_THAT(ErrorOf(etcd("127.0.0.1:1")), HasSubstr("is not http://host:port"));
+  EXPECT_THAT(ErrorOf(etcd("http://127.0.0.1")), HasSubstr("is not http://host:port"));
+  EXPECT_THAT(ErrorOf(etcd("http://127.0.0.1:1/v3")), HasSubstr("is not http://host:port"));
+  EXPECT_THAT(ErrorOf(etcd("https://127.0.0.1:1")), HasSubstr("TLS"));
+  EXPECT_THAT(ErrorOf(etcd("http://10.0.0.1:1")), HasSubstr("--insecure"));
+  auto insecure = etcd("http://10.0.0.1:1");
+  insecure.emplace_back("--insecure");
+  EXPECT_TRUE(ParseDaemonOptions(insecure).ok());
+  EXPECT_TRUE(ParseDaemonOptions({"log", "--etcd-endpoints", "http://10.0.0.1:1"}).ok()) << "one file for all roles";
+}
+
 TEST(DaemonOptionsTest, ConfigurationFileYieldsToTheCommandLine) {
   char path[] = "/tmp/understudyd_options_XXXXXX";
   ASSERT_GE(mkstemp(path), 0);

@@ -35,8 +35,7 @@ std::list<Call>::iterator CallQueue::FindNext() {
   size_t looked = 0;
   for (auto it = waiting_.begin(); it != waiting_.end() && looked < kLookahead; ++it, ++looked) {
     const auto waits_for = [&](const Call& earlier) { return Depends(*it, earlier); };
-    if (std::none_of(running_.begin(), running_.end(), waits_for) &&
-        std::none_of(waiting_.begin(), it, waits_for)) {
+    if (std::none_of(running_.begin(), running_.end(), waits_for) && std::none_of(waiting_.begin(), it, waits_for)) {
       return it;
     }
   }

@@ -50,8 +50,8 @@ struct EtcdClient::Answer {
   Status status;  // kOk: `body`
   std::string body;
   Refusal::Kind refused = Refusal::Kind::kOther;
-  size_t endpoint = 0;     // that answered
-  bool begun = false;      // unless kOk: it may have been carried out, or may yet be
+  size_t endpoint = 0;  // that answered
+  bool begun = false;   // unless kOk: it may have been carried out, or may yet be
   bool too_large = false;
 };
 
@@ -137,16 +137,15 @@ Result<RangeReply> EtcdClient::RangeAll(RangeQuery query, int64_t timeout_ms) {
       all.entries.push_back(std::move(entry));
     }
     if (bytes > options_.list_bytes_max) {
-      return Status(StatusCode::kResourceExhausted, "listing " + query.key + ": more than " +
-                                                        std::to_string(options_.list_bytes_max) + " bytes");
+      return Status(StatusCode::kResourceExhausted,
+                    "listing " + query.key + ": more than " + std::to_string(options_.list_bytes_max) + " bytes");
     }
     if (!page->more || page->entries.empty() || all.entries.size() >= wanted) return all;
     query.after = all.entries.back().key;
   }
 }
 
-Result<TxnReply> EtcdClient::Txn(const std::string& key, uint64_t expected, const std::string& body,
-                                 Instant deadline) {
+Result<TxnReply> EtcdClient::Txn(const std::string& key, uint64_t expected, const std::string& body, Instant deadline) {
   Answer answer = Ask(kTxnPath, body, deadline, false);
   if (answer.status.ok()) {
     Result<TxnReply> txn = DecodeTxn(answer.body);
@@ -166,8 +165,7 @@ Status EtcdClient::AfterNoSpace(const std::string& key, uint64_t expected, const
   query.key = key;
   query.keys_only = true;
   const Result<RangeReply> range = Range(query, clock_->Now() + options_.attempt_timeout_ms * kNsPerMs);
-  const bool unchanged =
-      range.ok() && (range->entries.empty() ? 0 : range->entries.front().version) == expected;
+  const bool unchanged = range.ok() && (range->entries.empty() ? 0 : range->entries.front().version) == expected;
   return {unchanged ? StatusCode::kResourceExhausted : StatusCode::kOutcomeUnknown, message};
 }
 

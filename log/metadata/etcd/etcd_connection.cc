@@ -1,6 +1,7 @@
 #include "log/metadata/etcd/etcd_connection.h"
 
 #include <httplib.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <charconv>
@@ -56,6 +57,13 @@ void Endpoints::Answered(size_t endpoint) {
     failing_[endpoint] = false;
   }
   LogInfo("etcd", names_[endpoint] + " answers again");
+}
+
+void BlockSigpipe() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
 class EtcdConnection::Impl {

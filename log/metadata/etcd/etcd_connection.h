@@ -35,6 +35,10 @@ class Endpoints {
   std::vector<bool> failing_;
 };
 
+// For threads that use an EtcdConnection: a write to a connection that the other side closed is an error of that write,
+// whatever the program makes of SIGPIPE.
+void BlockSigpipe();
+
 struct HttpReply {
   enum class Outcome {
     kAnswered,  // status and body

@@ -163,8 +163,9 @@ Result<TxnReply> DecodeTxn(std::string_view body) {
     return Bad("not one response", body);
   }
   const json& response = responses->front();
-  const char* const expected =
-      !txn.succeeded ? "response_range" : response.contains("response_put") ? "response_put" : "response_delete_range";
+  const char* const expected = !txn.succeeded                      ? "response_range"
+                               : response.contains("response_put") ? "response_put"
+                                                                   : "response_delete_range";
   const auto at = response.find(expected);
   if (at == response.end() || !at->is_object()) return Bad(expected, body);
   if (txn.succeeded) {

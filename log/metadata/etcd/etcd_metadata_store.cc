@@ -1,7 +1,5 @@
 #include "log/metadata/etcd/etcd_metadata_store.h"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -119,11 +117,7 @@ void EtcdMetadataStore::Submit(Call call) {
 }
 
 void EtcdMetadataStore::Work(EtcdClient* client) {
-  // A write to a connection that the other side closed is an error of that write, whatever the program says of SIGPIPE.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  BlockSigpipe();
   while (Call* call = queue_.Next()) {
     switch (call->kind) {
       case Call::Kind::kGet:

@@ -21,7 +21,7 @@ struct EtcdMetadataOptions {
   int64_t call_timeout_ms = 3000;      // from the call to its answer, but for Lists of many pages
   int64_t attempt_timeout_ms = 1000;   // a read is then tried at another member
   int64_t connect_timeout_ms = 500;
-  int64_t watch_idle_ms = 5000;        // a watch without news for so long looks for a member that lives
+  int64_t watch_idle_ms = 5000;  // a watch without news for so long looks for a member that lives
 };
 
 // Does not wait for etcd, nor need it: while no endpoint can be reached, calls fail with kUnavailable, which is logged

@@ -52,6 +52,7 @@ void EtcdWatch::Pause(int64_t ms) {
 }
 
 void EtcdWatch::Run() {
+  BlockSigpipe();
   int64_t pause_ms = kPauseMsMin;
   bool said = false;
   while (!stopping_) {
@@ -98,6 +99,7 @@ Status EtcdWatch::Follow() {
   if (resync_) UNDERSTUDY_RETURN_IF_ERROR(Resync());
 
   const size_t endpoint = endpoints_->current();
+  endpoint_ = endpoint;
   std::string buffer;
   Status broken;
   const HttpReply ended = client_.connection()->Stream(
@@ -195,7 +197,7 @@ Status EtcdWatch::OnLine(std::string_view line) {
   }
   if (reply->created) {
     streamed_ = true;
-    endpoints_->Answered(endpoints_->current());
+    endpoints_->Answered(endpoint_);
     return Status::Ok();
   }
   for (const WatchEvent& event : reply->events) {

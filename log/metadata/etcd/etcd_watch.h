@@ -25,8 +25,8 @@ struct WatchOptions {
 
 class EtcdWatch {
  public:
-  // Tells `changed`, on its own thread, every change after `known_revision`; 0, when no revision is known yet: all there
-  // is, then every change. `clock` and `endpoints` must outlive it.
+  // Tells `changed`, on its own thread, every change after `known_revision`; 0, when no revision is known yet: all
+  // there is, then every change. `clock` and `endpoints` must outlive it.
   EtcdWatch(Clock* clock, Endpoints* endpoints, const ClientOptions& client, const WatchOptions& options,
             std::string prefix, uint64_t known_revision, MetadataStore::WatchCallback changed);
   ~EtcdWatch();  // waits for the thread, and so for a callback under way
@@ -37,9 +37,9 @@ class EtcdWatch {
 
  private:
   void Run();
-  Status Follow();                     // as long as one connection lasts
-  Status Begin();                      // what was there at known_revision
-  Status Resync();                     // lists, tells what differs
+  Status Follow();  // as long as one connection lasts
+  Status Begin();   // what was there at known_revision
+  Status Resync();  // lists, tells what differs
   Status OnLine(std::string_view line);
   void Tell(const MetadataEntry& entry, bool deleted);
   void Pause(int64_t ms);
@@ -58,6 +58,7 @@ class EtcdWatch {
   std::map<std::string, uint64_t> known_;  // key -> version, as told; without it deletions could not be found by a list
   bool begun_ = false;                     // known_ is right
   bool resync_ = false;                    // etcd has forgotten revisions that were not told
+  size_t endpoint_ = 0;                    // that streams
   bool streamed_ = false;                  // the last connection was accepted
 
   std::mutex mutex_;

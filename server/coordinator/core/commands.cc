@@ -7,8 +7,10 @@
 namespace understudy::coordinator {
 namespace {
 
+// But for the list of coordinators, which comes and goes: it makes no command another one.
 bool SameContent(Command a, const Command& b) {
   a.id = b.id;
+  a.coordinators = b.coordinators;
   return a == b;
 }
 
@@ -20,7 +22,7 @@ Command Core::MakeCommand(CommandKind kind, const ServiceState& service) const {
   command.service = service.spec.name;
   command.log = service.spec.log;
   command.cluster = options_.cluster;
-  command.coordinators = options_.addresses;
+  command.coordinators = addresses_;
   command.grace_ms = service.spec.stop_grace_ms;
   return command;
 }

@@ -8,7 +8,7 @@
 
 namespace understudy::coordinator {
 
-Core::Core(CoreOptions options) : options_(std::move(options)) {}
+Core::Core(CoreOptions options) : options_(std::move(options)), addresses_(options_.addresses) {}
 
 void Core::Step(const Input& input, Instant now, Effects* out) {
   now_ = now;
@@ -33,7 +33,8 @@ void Core::Reconcile() {
         Wake(due);
         continue;
       }
-      Record("plan_adopted", name, "", "the plan of coordinator '" + service.plan.coordinator + "' did not advance");
+      Record("plan_adopted", name, "",
+             "the plan of coordinator '" + service.plan.coordinator + "' has a higher term, but did not advance");
       service.plan_foreign = false;
       service.plan_dirty = true;
       service.step_began = now_;
@@ -74,7 +75,7 @@ void Core::On(const MovesRestored& in) {
 void Core::WatchNodes() {
   for (auto& [name, node] : nodes_) {
     if (!node.heard) {
-      Wake(loaded_at_ + options_.node_timeout_ms * kNsPerMs);
+      Wake(loaded_at_ + std::max(options_.node_timeout_ms, options_.grace_ms) * kNsPerMs);
       continue;
     }
     const bool alive = now_ - node.last_heard < options_.node_timeout_ms * kNsPerMs;
@@ -139,7 +140,7 @@ ServiceState* Core::FindService(const std::string& name) {
 
 bool Core::Missing(const NodeState& node) const {
   if (node.heard) return !node.alive;
-  return now_ - loaded_at_ >= options_.node_timeout_ms * kNsPerMs;
+  return now_ - loaded_at_ >= std::max(options_.node_timeout_ms, options_.grace_ms) * kNsPerMs;
 }
 
 int64_t Core::Pause(int failures, int64_t first_ms) const {

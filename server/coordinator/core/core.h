@@ -20,6 +20,7 @@ struct CoreOptions {
   std::string name;
   std::vector<std::string> addresses;
   int64_t node_timeout_ms = 1000;
+  int64_t grace_ms = 1000;              // after the load: nobody counts as missing who had no time to find this leader
   int64_t app_timeout_ms = 1000;        // a running process whose application was not heard for so long is suspect
   int64_t unserving_timeout_ms = 5000;  // a primary that says may_serve == false for so long is suspect
   int64_t takeover_timeout_ms = 10'000;
@@ -27,6 +28,7 @@ struct CoreOptions {
   int64_t adopt_timeout_ms = 200;  // handed over, but the new owner does not report PRIMARY: TAKE_OVER
   int64_t prepare_timeout_ms = 2000;
   int64_t handover_timeout_ms = 10'000;
+  int64_t switch_prepare_timeout_ms = 300'000;  // an operator's switchover waits so long for its spare to catch up
   int64_t command_retry_ms = 2000;
   int64_t start_timeout_ms = 30'000;  // a started process that never became an application counts as failed
   int64_t stable_ms = 10'000;         // a process that lasted so long forgets earlier failures
@@ -47,6 +49,9 @@ class Core {
 
   // One input; its effects are added to `out`, whose wake_at is set anew. `now` never goes back.
   void Step(const Input& input, Instant now, Effects* out);
+
+  // Where applications reach the metadata, put into commands from now on.
+  void UseAddresses(std::vector<std::string> addresses) { addresses_ = std::move(addresses); }
 
   // For the status document.
   const std::map<std::string, NodeState>& nodes() const { return nodes_; }
@@ -83,6 +88,7 @@ class Core {
   void OnChain(const std::string& name, const std::string& value, uint64_t version);
   void OnPlan(ServiceState& service, const std::string& value, uint64_t version);
   void OnSpec(const std::string& name, const std::string& value, uint64_t version);
+  void OnSettings(const std::string& value, uint64_t version);
   void NotePrimary(NodeState& node);
   void Reconcile();
   void WatchNodes();
@@ -95,7 +101,10 @@ class Core {
   void AppliedOrNot(const MetadataWritten& in);
   void Remove(const OperatorRequest& in);
   void AdvanceRemoval(ServiceState& service);
+  void Removed(ServiceState& service);
   void Switchover(const OperatorRequest& in);
+  void AdvanceSwitchover(ServiceState& service);
+  void RefuseSwitchover(ServiceState& service, StatusCode code, const std::string& why);
   void Pause(const OperatorRequest& in);
   uint64_t FreeLogId(uint64_t above) const;
 
@@ -163,6 +172,7 @@ class Core {
   void AddForecast(Event* event, const ServiceState& service) const;
 
   const CoreOptions options_;
+  std::vector<std::string> addresses_;
   std::map<std::string, NodeState> nodes_;
   std::map<std::string, ServiceState> services_;
   std::map<std::string, DiskState> disks_;
@@ -173,7 +183,7 @@ class Core {
   bool loaded_ = false;
   bool paused_ = false;
   bool braked_ = false;
-  uint64_t leader_version_ = 0;
+  uint64_t settings_version_ = 0;
   std::vector<uint64_t> pausing_;
   uint64_t term_ = 0;
   uint64_t commands_ = 0;

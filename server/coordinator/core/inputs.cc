@@ -151,7 +151,8 @@ void Core::On(const MetadataLoaded& in) {
     if (service.plan.predicted_moves > 0) {
       service.cooldown_until = now_ + service.spec.policy.cooldown_ms * kNsPerMs;
     }
-    if (service.plan_foreign) service.plan_foreign_since = now_;
+    service.plan_foreign = service.plan.term > term_;
+    service.plan_foreign_since = now_;
   }
 }
 
@@ -187,13 +188,9 @@ void Core::On(const MetadataChanged& in) {
         disks_[in.name] = {in.value, in.version};
       }
       break;
-    case MetadataKind::kLeader: {
-      if (in.version <= leader_version_) break;
-      const auto leader = nlohmann::json::parse(in.value, nullptr, false);
-      if (leader.is_object()) paused_ = leader.value("paused", false);
-      leader_version_ = in.version;
+    case MetadataKind::kSettings:
+      OnSettings(in.value, in.version);
       break;
-    }
   }
 }
 
@@ -248,19 +245,36 @@ void Core::OnPlan(ServiceState& service, const std::string& value, uint64_t vers
     return;
   }
   service.plan_version = version;
-  const bool ours = plan->coordinator == options_.name && !loaded_;
+  // One of a lower term leads no more, so its plan is gone on with at once; but what has been decided here since is
+  // newer than what of it lands late. A higher term would mean that another leads by now.
+  const bool foreign = loaded_ && plan->term > term_;
+  if (loaded_ && !foreign && (service.plan_dirty || service.plan_writing || service.plan.term == term_)) {
+    service.plan_dirty = true;
+    return;
+  }
   service.plan = *std::move(plan);
   service.plan_dirty = false;
-  service.plan_foreign = !ours;
-  service.plan_foreign_since = now_;
+  service.plan_foreign = foreign;
+  service.plan_foreign_since = service.step_began = now_;
   for (const std::string& node : {service.plan.spare, service.plan.move.to, service.plan.move.from}) {
     if (!node.empty()) Node(node);
   }
 }
 
+// An equal version counts: it is read again when a write of it failed.
+void Core::OnSettings(const std::string& value, uint64_t version) {
+  if (version < settings_version_) return;
+  const auto settings = nlohmann::json::parse(value, nullptr, false);
+  paused_ = settings.is_object() && settings.value("paused", false);
+  settings_version_ = version;
+}
+
 void Core::OnSpec(const std::string& name, const std::string& value, uint64_t version) {
   ServiceState* known = FindService(name);
-  if (value.empty()) return;  // a removal ends in AdvanceRemoval
+  if (value.empty()) {  // its removal has landed: this coordinator's, or one of an earlier leader's
+    if (known != nullptr && loaded_) Removed(*known);
+    return;
+  }
   if (known != nullptr && version <= known->spec_version) return;
   Result<ServiceSpec> spec = ParseServiceSpec(value);
   if (!spec.ok() || spec->name != name) {
@@ -310,12 +324,12 @@ void Core::On(const MetadataWritten& in) {
       }
       break;
     }
-    case MetadataKind::kLeader:
+    case MetadataKind::kSettings:
       for (uint64_t token : pausing_) {
         Reply(token, in.code, in.detail, written ? (paused_ ? R"({"paused":true})" : R"({"paused":false})") : "");
       }
       pausing_.clear();
-      if (written) leader_version_ = in.version;
+      if (written) settings_version_ = in.version;
       if (!written) out_->reads.push_back({in.kind, in.name});
       break;
     case MetadataKind::kLog:

@@ -16,7 +16,7 @@
 namespace understudy::coordinator {
 
 // Folders of the metadata below /understudy/<cluster>/. A name is the rest of the key (a log's: its id in decimal).
-enum class MetadataKind : int { kLog = 0, kService, kNode, kDisk, kPlan, kLeader };
+enum class MetadataKind : int { kLog = 0, kService, kNode, kDisk, kPlan, kSettings };
 
 // ------------------------------------------------------------------ inputs
 
@@ -42,8 +42,8 @@ struct MetadataWritten {
   std::string detail;
   uint64_t version = 0;
 };
-// All that was there has been handed in; `term` is this coordinator's, higher than any before it. Nothing is decided
-// earlier.
+// All that was there has been handed in, and this coordinator leads with `term`, higher than any before it. Nothing is
+// decided earlier.
 struct MetadataLoaded {
   uint64_t term = 0;
 };

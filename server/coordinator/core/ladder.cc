@@ -51,6 +51,7 @@ void Core::EvaluateBrake() {
 void Core::Climb(ServiceState& service) {
   const std::string& name = service.spec.name;
   Plan& plan = service.plan;
+  AdvanceSwitchover(service);
   if (plan.move.kind != MoveKind::kNone) return;
   NodeState& primary = Node(service.owner);
   if (service.epoch.value() == 0 || !primary.AppIs(AppRole::kPrimary, name)) return;
@@ -64,7 +65,7 @@ void Core::Climb(ServiceState& service) {
   const Instant inherited_until = loaded_at_ + service.spec.policy.dwell_ms * kNsPerMs;
   const bool inherited = !plan.spare.empty() && service.risk.forecast().predictor.empty() && now_ < inherited_until;
   if (inherited) Wake(inherited_until);
-  const bool wanted = service.spec.standby || at_risk || inherited;
+  const bool wanted = service.spec.standby || at_risk || inherited || service.switch_wanted != 0;
   if (!plan.spare.empty()) {
     NodeState& spare = Node(plan.spare);
     if (Missing(spare)) {
@@ -77,16 +78,22 @@ void Core::Climb(ServiceState& service) {
       DriveSpare(service, primary);
     }
   }
-  if (plan.spare.empty() && wanted && (service.spec.standby || !PredictionsHeld())) {
+  AdvanceSwitchover(service);
+  if (plan.move.kind != MoveKind::kNone) return;
+  const bool asked_for = service.switch_wanted != 0;
+  const bool needs_one = service.spec.standby || asked_for || (at_risk && !PredictionsHeld());
+  if (plan.spare.empty() && needs_one) {
     NodeState* spare = PickSpare(service);
     if (spare == nullptr && at_risk && !PredictionsHeld()) spare = Preempt(service, false);
     if (spare != nullptr) {
       plan.spare = spare->name;
-      plan.spare_reason = at_risk ? "forecast" : "standby";
+      plan.spare_reason = at_risk ? "forecast" : asked_for ? "switchover" : "standby";
       service.plan_dirty = true;
       service.no_spare_recorded = false;
       Event& event = Record("spare_assigned", name, spare->name,
-                            at_risk ? "forecast: " + service.risk.forecast().reason : "the service asks for a standby");
+                            at_risk     ? "forecast: " + service.risk.forecast().reason
+                            : asked_for ? "for a switchover that an operator asked for"
+                                        : "the service asks for a standby");
       event.details.emplace_back("fitness", int64_t{Fitness(service, *spare)});
       if (at_risk) AddForecast(&event, service);
       DriveSpare(service, primary);

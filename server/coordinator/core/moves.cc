@@ -46,6 +46,10 @@ void Core::StartUnplanned(ServiceState& service, const std::string& why) {
     Wake(service.recover_not_before);
     return;
   }
+  // A new leader may not have heard yet of the spare that holds the state.
+  if (const std::string& spare = service.plan.spare; !spare.empty() && !Node(spare).heard && !Missing(Node(spare))) {
+    return;  // WatchNodes wakes
+  }
   Move move;
   move.kind = MoveKind::kUnplanned;
   move.from = service.owner;

@@ -138,18 +138,23 @@ void Core::AppliedOrNot(const MetadataWritten& in) {
     service->deleting = false;
     for (uint64_t token : tokens) Reply(token, in.code, "removing the service: " + in.detail);
   } else if (service->deleting) {
-    const uint64_t log = service->spec.log.value();
-    if (service->plan_version != 0) {
-      out_->writes.push_back({MetadataKind::kPlan, in.name, service->plan_version, ""});
-    }
-    services_.erase(in.name);
-    Record("service_removed", in.name, "", "its log stays");
-    const std::string document = nlohmann::json({{"service", in.name}, {"log_id", log}}).dump();
-    for (uint64_t token : tokens) Reply(token, StatusCode::kOk, "", document);
+    Removed(*service);
   } else {
     service->spec.removed = true;
     service->spec_version = in.version;
   }
+}
+
+// Its metadata are gone.
+void Core::Removed(ServiceState& service) {
+  const std::string name = service.spec.name;
+  if (service.plan_version != 0) out_->writes.push_back({MetadataKind::kPlan, name, service.plan_version, ""});
+  Record("service_removed", name, "", "its log stays");
+  const std::string document = nlohmann::json({{"service", name}, {"log_id", service.spec.log.value()}}).dump();
+  for (uint64_t token : service.removers) Reply(token, StatusCode::kOk, "", document);
+  Reply(service.switch_token, StatusCode::kCancelled, "the service was removed");
+  Reply(service.switch_wanted, StatusCode::kCancelled, "the service was removed");
+  services_.erase(name);
 }
 
 void Core::Remove(const OperatorRequest& in) {
@@ -182,6 +187,7 @@ void Core::AdvanceRemoval(ServiceState& service) {
   }
   if (running || service.deleting || service.plan_writing) return;
   Reply(std::exchange(service.switch_token, 0), StatusCode::kCancelled, "the service was removed");
+  Reply(std::exchange(service.switch_wanted, 0), StatusCode::kCancelled, "the service was removed");
   service.deleting = true;
   if (service.removers.empty()) service.removers.push_back(0);  // asked for by an earlier coordinator
   out_->writes.push_back({MetadataKind::kService, name, service.spec_version, ""});
@@ -206,30 +212,65 @@ void Core::Switchover(const OperatorRequest& in) {
   if (in.node == service->owner) {
     return refuse(StatusCode::kFailedPrecondition, "'" + in.service + "' runs on " + in.node + " already");
   }
-  const std::string help = "; \"standby\": true in the service file keeps one caught up";
-  if (plan.spare.empty()) {
-    std::string free;
-    for (const auto& [name, node] : nodes_) {
-      if (name != service->owner && Fitness(*service, node) > 0) free += (free.empty() ? "" : ", ") + name;
-    }
-    return refuse(StatusCode::kFailedPrecondition, "no caught-up spare: none is assigned to '" + in.service +
-                                                       "' (free nodes: " + (free.empty() ? "none" : free) + ")" + help);
-  }
-  if (!in.node.empty() && in.node != plan.spare) {
+  if (service->switch_wanted != 0) {
     return refuse(StatusCode::kFailedPrecondition,
-                  "no caught-up spare on " + in.node + ": the spare of '" + in.service + "' is " + plan.spare);
+                  "a switchover of '" + in.service + "' to " + plan.spare + " waits for its spare already");
   }
-  const NodeState& spare = Node(plan.spare);
-  if (!spare.AppIs(AppRole::kMirroring, in.service) || !spare.report.app.caught_up) {
-    const AppReport& app = spare.report.app;
-    const uint64_t behind = service->primary_last > app.applied ? service->primary_last - app.applied : 0;
-    return refuse(
-        StatusCode::kFailedPrecondition,
-        "no caught-up spare: " + plan.spare +
-            (spare.AppUp() ? " is not mirroring yet, " + std::to_string(behind) + " records behind" : " is not ready") +
-            "; try again in a moment");
+  NodeState* spare = plan.spare.empty() ? nullptr : &Node(plan.spare);
+  if (spare == nullptr || (!in.node.empty() && in.node != plan.spare)) {
+    NodeState* chosen = in.node.empty() ? PickSpare(*service) : &Node(in.node);
+    if (chosen == nullptr || Fitness(*service, *chosen) == 0) {
+      std::string free;
+      for (const auto& [name, node] : nodes_) {
+        if (name != service->owner && Fitness(*service, node) > 0) free += (free.empty() ? "" : ", ") + name;
+      }
+      return refuse(
+          StatusCode::kFailedPrecondition,
+          (in.node.empty() ? "no node can take '" + in.service + "'"
+                           : "node " + in.node + " cannot take '" + in.service + "'") +
+              ": it must be alive, carry the service's labels and be nobody's primary or spare (free nodes: " +
+              (free.empty() ? "none" : free) + ")");
+    }
+    if (spare != nullptr) Unassign(*service, "spare_released", "an operator wants " + chosen->name + " instead");
+    spare = chosen;
+    service->plan.spare = spare->name;
+    service->plan.spare_reason = "switchover";
+    service->plan_dirty = true;
+    Record("spare_assigned", in.service, spare->name, "for a switchover that an operator asked for");
   }
-  StartPlanned(*service, "asked for by an operator", false, in.token);
+  service->switch_wanted = in.token;
+  service->switch_to = in.node;
+  service->switch_wanted_until = now_ + options_.switch_prepare_timeout_ms * kNsPerMs;
+  AdvanceSwitchover(*service);
+}
+
+// An operator's switch begins when its spare mirrors and has caught up.
+void Core::AdvanceSwitchover(ServiceState& service) {
+  if (service.switch_wanted == 0) return;
+  const std::string& name = service.spec.name;
+  if (service.plan.move.kind != MoveKind::kNone) {
+    return RefuseSwitchover(service, StatusCode::kFailedPrecondition, "another move of '" + name + "' came before it");
+  }
+  if (!service.switch_to.empty() && service.plan.spare != service.switch_to) {
+    return RefuseSwitchover(service, StatusCode::kFailedPrecondition, "its spare was lost before it had caught up");
+  }
+  const NodeState spare = service.plan.spare.empty() ? NodeState() : Node(service.plan.spare);
+  if (spare.AppIs(AppRole::kMirroring, name) && spare.report.app.caught_up) {
+    if (!Node(service.owner).AppIs(AppRole::kPrimary, name)) return;
+    StartPlanned(service, "asked for by an operator", false, std::exchange(service.switch_wanted, 0));
+  } else if (now_ >= service.switch_wanted_until) {
+    const uint64_t behind =
+        service.primary_last > spare.report.app.applied ? service.primary_last - spare.report.app.applied : 0;
+    RefuseSwitchover(service, StatusCode::kDeadlineExceeded,
+                     (spare.name.empty() ? "no spare" : spare.name) + " has not caught up in time" +
+                         (spare.AppUp() ? ", " + std::to_string(behind) + " records behind" : ": it is not ready"));
+  } else {
+    Wake(service.switch_wanted_until);
+  }
+}
+
+void Core::RefuseSwitchover(ServiceState& service, StatusCode code, const std::string& why) {
+  Reply(std::exchange(service.switch_wanted, 0), code, "the switchover was given up: " + why);
 }
 
 void Core::Pause(const OperatorRequest& in) {
@@ -238,9 +279,9 @@ void Core::Pause(const OperatorRequest& in) {
            in.paused ? "predicted actions are held; failures are still recovered from" : "predicted actions go on");
   }
   paused_ = in.paused;
-  const nlohmann::json leader = {{"coordinator", options_.name}, {"term", term_}, {"paused", paused_}};
   pausing_.push_back(in.token);
-  out_->writes.push_back({MetadataKind::kLeader, "", leader_version_, leader.dump()});
+  out_->writes.push_back(
+      {MetadataKind::kSettings, "", settings_version_, nlohmann::json({{"paused", paused_}}).dump()});
 }
 
 }  // namespace understudy::coordinator

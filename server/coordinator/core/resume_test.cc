@@ -1,6 +1,7 @@
-// A coordinator that dies in the middle of anything: the next one, with what the metadata and the nodes say, brings
-// every move to the same end. Each scenario is cut before each of its lines; once with all writes of the last step
-// done, once with all of them lost.
+// A leading coordinator that is lost in the middle of anything: the next one, with what the metadata and the nodes say,
+// brings every move to the same end, or rolls it back and does it again. Each scenario is cut before each of its lines;
+// with all writes of the last step done, with all of them lost, and with all of them landing late, at each later line,
+// when the next one leads already. The next one is another coordinator, or the same one started anew.
 #include <gtest/gtest.h>
 
 #include "server/coordinator/core/scenario_testing.h"
@@ -85,9 +86,21 @@ CoreOptions Options() {
   return options;
 }
 
-// Cuts before script[cut]; `lose_writes`: what script[cut - 1] wanted to write was not written.
-void RunCut(const Conversation& conversation, size_t cut, bool lose_writes) {
-  SCOPED_TRACE("cut before line " + std::to_string(cut) + (lose_writes ? ", writes lost" : ""));
+// What becomes of what script[cut - 1] wanted to write.
+enum class Writes { kDone, kLost, kLate };
+
+struct Cut {
+  size_t at = 0;  // before this line
+  Writes writes = Writes::kDone;
+  size_t landing = 0;  // kLate: before this line
+  std::string next;    // who leads then
+};
+
+void RunCut(const Conversation& conversation, const Cut& cut) {
+  SCOPED_TRACE("cut before line " + std::to_string(cut.at) + ", next is " + cut.next +
+               (cut.writes == Writes::kLost   ? ", writes lost"
+                : cut.writes == Writes::kLate ? ", writes land before line " + std::to_string(cut.landing)
+                                              : ""));
   Scenario scenario(Options());
   std::vector<std::string> effects;
   const auto run = [&](const std::string& line) {
@@ -96,11 +109,12 @@ void RunCut(const Conversation& conversation, size_t cut, bool lose_writes) {
   };
   for (const std::string& line : conversation.setup) run(line);
   for (size_t i = 0; i < conversation.script.size(); ++i) {
-    if (lose_writes && i + 1 == cut) run("writes hang");
-    if (i == cut) {
-      run("restart");
+    if (cut.writes != Writes::kDone && i + 1 == cut.at) run("writes hang");
+    if (i == cut.at) {
+      run("elect " + cut.next);
       run("heard " + conversation.nodes);
     }
+    if (cut.writes == Writes::kLate && i == cut.landing) run("writes land");
     run(conversation.script[i]);
   }
   std::string all;
@@ -116,10 +130,16 @@ void RunCut(const Conversation& conversation, size_t cut, bool lose_writes) {
   }
 }
 
-TEST_P(ResumeTest, EveryStepGoesOnAfterARestart) {
-  for (size_t cut = 0; cut < GetParam().script.size(); ++cut) {
-    RunCut(GetParam(), cut, false);
-    if (cut > 0) RunCut(GetParam(), cut, true);
+TEST_P(ResumeTest, EveryStepGoesOnUnderTheNextLeader) {
+  for (const std::string next : {"c1", "c2"}) {
+    for (size_t at = 0; at < GetParam().script.size(); ++at) {
+      RunCut(GetParam(), {at, Writes::kDone, 0, next});
+      if (at == 0) continue;
+      RunCut(GetParam(), {at, Writes::kLost, 0, next});
+      for (size_t landing = at; landing < GetParam().script.size(); ++landing) {
+        RunCut(GetParam(), {at, Writes::kLate, landing, next});
+      }
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "log/format/chain.h"
 
@@ -63,7 +64,6 @@ void Scenario::Start() {
   core_ = std::make_unique<Core>(options_);
   ++term_;
   command_ids_.clear();
-  held_.clear();
   hold_writes_ = false;
   for (const auto& [key, stored] : metadata_) {
     Feed({MetadataChanged{key.first, key.second, stored.value, stored.version}, 0});
@@ -88,27 +88,7 @@ void Scenario::Feed(Input input) {
     held_.insert(held_.end(), effects.writes.begin(), effects.writes.end());
     effects.writes.clear();
   }
-  for (const WriteMetadata& write : effects.writes) {
-    const Key key{write.kind, write.name};
-    auto it = metadata_.find(key);
-    const uint64_t version = it == metadata_.end() ? 0 : it->second.version;
-    MetadataWritten written{write.kind, write.name, StatusCode::kOk, "", 0};
-    if (writes_fail_ > 0) {
-      --writes_fail_;
-      written.code = write_code_;
-      written.detail = "as the scenario says";
-    } else if (version != write.expected) {
-      written.code = StatusCode::kConflict;
-    } else {
-      written.version = ++version_;
-      if (write.value.empty()) {
-        metadata_.erase(key);
-      } else {
-        metadata_[key] = {write.value, version_};
-      }
-    }
-    Feed({written, 0});
-  }
+  for (const WriteMetadata& write : effects.writes) Write(write, true);
   for (const ReadMetadata& read : effects.reads) {
     auto it = metadata_.find({read.kind, read.name});
     MetadataChanged changed{read.kind, read.name, "", 0};
@@ -117,6 +97,33 @@ void Scenario::Feed(Input input) {
       changed.version = it->second.version;
     }
     Feed({changed, 0});
+  }
+}
+
+// The answer goes to who asked; the watch tells who leads now.
+void Scenario::Write(const WriteMetadata& write, bool answered) {
+  const Key key{write.kind, write.name};
+  auto it = metadata_.find(key);
+  const uint64_t version = it == metadata_.end() ? 0 : it->second.version;
+  MetadataWritten written{write.kind, write.name, StatusCode::kOk, "", 0};
+  if (writes_fail_ > 0) {
+    --writes_fail_;
+    written.code = write_code_;
+    written.detail = "as the scenario says";
+  } else if (version != write.expected) {
+    written.code = StatusCode::kConflict;
+  } else {
+    written.version = ++version_;
+    if (write.value.empty()) {
+      metadata_.erase(key);
+    } else {
+      metadata_[key] = {write.value, version_};
+    }
+  }
+  if (answered) {
+    Feed({written, 0});
+  } else if (written.code == StatusCode::kOk) {
+    Feed({MetadataChanged{write.kind, write.name, write.value, written.version}, 0});
   }
 }
 
@@ -361,23 +368,29 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     request.node = words.size() > 2 ? words[2] : "";
     request.paused = verb == "pause";
     Feed({request, 0});
-  } else if (verb == "writes") {  // writes fail CODE N | writes hang
+  } else if (verb == "writes") {  // writes fail CODE N | writes hang | writes land
     if (node == "hang") {
       hold_writes_ = true;
+    } else if (node == "land") {  // those that hung, of whoever leads no more
+      hold_writes_ = false;
+      const std::vector<WriteMetadata> late = std::exchange(held_, {});
+      for (const WriteMetadata& write : late) Write(write, false);
     } else {
       write_code_ = words.at(2) == "CONFLICT" ? StatusCode::kConflict : StatusCode::kUnavailable;
       writes_fail_ = std::stoi(words.at(3));
     }
-  } else if (verb == "foreign") {  // foreign SERVICE: another coordinator writes the service's plan
+  } else if (verb == "foreign") {  // foreign SERVICE: another coordinator, of a higher term, writes the service's plan
     Stored& stored = metadata_[{MetadataKind::kPlan, node}];
     Plan plan;
     if (Result<Plan> known = DecodePlan(stored.value); known.ok()) plan = *known;
     plan.service = node;
     plan.coordinator = "another";
+    plan.term = term_ + 1;
     stored = {EncodePlan(plan), ++version_};
     Feed({MetadataChanged{MetadataKind::kPlan, node, stored.value, stored.version}, 0});
-  } else if (verb == "restart") {  // the coordinator dies and starts anew; nodes are heard when they report again
-    for (const auto& [name, report] : nodes_) silent_.insert(name);
+  } else if (verb == "restart" || verb == "elect") {  // elect NAME: the leader is lost, and that one leads
+    if (verb == "elect") options_.name = node;
+    for (const auto& [name, report] : nodes_) silent_.insert(name);  // heard when they report again
     Start();
   } else {
     errors_.push_back("unknown verb '" + verb + "'");

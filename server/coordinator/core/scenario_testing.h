@@ -1,6 +1,6 @@
 // Runs the coordinator's core through a scenario written as text, for golden files and tests: lines are what happens,
 // and below each stand the effects. Time is the scenario's; the metadata is a map that answers at once; nodes are heard
-// every 250 ms until they are silenced.
+// every 250 ms until they are silenced. When the leader is lost another one goes on with the same metadata.
 #pragma once
 
 #include <map>
@@ -35,6 +35,7 @@ class Scenario {
   using Key = std::pair<MetadataKind, std::string>;
 
   void Start();
+  void Write(const WriteMetadata& write, bool answered);
   void Feed(Input input);
   void Render(const Effects& effects);
   void Advance(int64_t to_ms);
@@ -44,7 +45,7 @@ class Scenario {
   void Line(std::string text) { lines_.push_back(std::move(text)); }
   AgentReport& NodeOf(const std::string& name);
 
-  const CoreOptions options_;
+  CoreOptions options_;
   std::unique_ptr<Core> core_;
   Instant now_;
   Instant wake_at_ = Instant::Never();
@@ -57,7 +58,7 @@ class Scenario {
   StatusCode write_code_ = StatusCode::kOk;
   int writes_fail_ = 0;
   bool hold_writes_ = false;
-  std::vector<WriteMetadata> held_;
+  std::vector<WriteMetadata> held_;  // on their way, perhaps of a coordinator that is gone
   std::map<std::string, AgentReport> nodes_;
   std::set<std::string> silent_;
   std::map<std::pair<std::string, CommandKind>, int64_t> last_command_;

@@ -117,8 +117,11 @@ struct ServiceState {
   std::string last_primary;   // node
   Lsn primary_first;          // committed when it was first heard as primary, and now
   Lsn primary_last;
-  AttemptId stale_attempt;    // drawn by the target before this move
-  uint64_t switch_token = 0;  // operator waiting for the move
+  AttemptId stale_attempt;     // drawn by the target before this move
+  uint64_t switch_token = 0;   // operator waiting for the move
+  uint64_t switch_wanted = 0;  // operator waiting for the spare to catch up; then the switch begins
+  std::string switch_to;       // the node that operator named; empty: any
+  Instant switch_wanted_until;
   int recoveries_failed = 0;
   Instant recover_not_before;
   bool failed = false;  // too many recoveries failed; only a new service apply goes on

@@ -11,10 +11,9 @@ namespace {
 constexpr size_t kFetchSourcesMax = 16;
 }
 
-void Replica::Impl::Fetch(const ReplicaFetch& input, ReplicaEffects* out) {
-  const FetchRequest& request = input.request;
+void Replica::Impl::Fetch(Token token, const FetchRequest& request, ReplicaEffects* out) {
   const auto refuse = [&](StatusCode code, std::string why) {
-    out->fetches.push_back({input.token, {code, std::move(why), {}}});
+    out->fetches.push_back({token, {code, std::move(why), {}}});
   };
   const Status refusal = Refusal(request.disk);
   if (!refusal.ok()) {
@@ -32,9 +31,8 @@ void Replica::Impl::Fetch(const ReplicaFetch& input, ReplicaEffects* out) {
   if (epoch == nullptr) return refuse(StatusCode::kResourceExhausted, std::move(why_not));
 
   auto fetch = std::make_unique<FetchState>();
-  fetch->token = input.token;
+  fetch->token = token;
   fetch->request = request;
-  fetch->background = input.background;
   fetch->log = log;
   fetch->epoch = epoch;
   ++epoch->fetches;
@@ -89,8 +87,8 @@ void Replica::Impl::ContinueFetch(FetchState* fetch, ReplicaEffects* out) {
   read.epoch = request.epoch;
   read.from = fetch->Held() + 1;
   read.to = request.to;
-  read.bytes_max = fetch->background ? options.background_read_bytes : options.fetch_read_bytes;
-  out->fetch_reads.push_back({fetch->read_token, source, std::move(read), fetch->background});
+  read.bytes_max = options.fetch_read_bytes;
+  out->fetch_reads.push_back({fetch->read_token, source, std::move(read)});
 }
 
 void Replica::Impl::OnFetchRead(const FetchReadDone& input, ReplicaEffects* out) {

@@ -59,7 +59,6 @@ void Writer::Impl::Move(const WriterMove& input, Instant now, WriterEffects* out
   move = input;
   move_phase = MovePhase::kPreparing;
   base.reset();
-  if (input.base.has_value() && !chain.busy()) return OnChain({ChainClient::Verdict::kLost, *input.base}, now, out);
   // The chain is read while appends go on (or drain): the freeze lasts one CAS, not a read and a CAS.
   if (!chain.busy()) chain.Read(now, &out->chain_ops);
 }
@@ -67,7 +66,6 @@ void Writer::Impl::Move(const WriterMove& input, Instant now, WriterEffects* out
 void Writer::Impl::ContinueMove(Instant now, WriterEffects* out) {
   if (over || move_phase != MovePhase::kPreparing || !base.has_value()) return;
   if (move.handover && commit + 1 != next_lsn) return;  // draining
-  if (chain.busy()) return;                             // looked at because of a seal; goes on with what that finds
   EpochEntry next;
   next.epoch = epoch + 1;
   next.attempt = move.attempt;

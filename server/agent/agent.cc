@@ -99,7 +99,7 @@ struct Agent::Impl {
     std::optional<CommandResult> result;  // none: under way
   };
   std::deque<OwnCommand> own;  // newest last
-  bool ending = false;  // StopApplication was called
+  bool ending = false;         // StopApplication was called
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 

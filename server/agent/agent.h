@@ -39,8 +39,8 @@ class Agent {
   // Strand held. Opens the Unix socket, adopts the application of an earlier run if it still lives, begins to report.
   Status Start();
 
-  // Strand held. Ends the application (SIGTERM, SIGKILL after `grace_ms`) and then calls `done`. No other one is started
-  // from then on, whatever the coordinator says.
+  // Strand held. Ends the application (SIGTERM, SIGKILL after `grace_ms`) and then calls `done`. No other one is
+  // started from then on, whatever the coordinator says.
   void StopApplication(int64_t grace_ms, std::function<void()> done);
 
   const std::string& socket_path() const;  // DATA_DIR/run/NODE.sock

@@ -11,9 +11,8 @@ namespace {
 
 constexpr uint32_t kPollWaitMs = 10'000;
 constexpr int64_t kReportTimeoutMs = 2000;
+constexpr int64_t kConnectTimeoutMs = 500;
 constexpr size_t kComplaintsMax = 16;
-constexpr int64_t kPauseMsMin = 50;
-constexpr int64_t kPauseMsMax = 1000;
 
 }  // namespace
 
@@ -24,23 +23,28 @@ CoordinatorLink::CoordinatorLink(EventLoop* loop, CoordinatorLinkOptions options
 CoordinatorLink::~CoordinatorLink() {
   alive_.reset();
   loop_->Cancel(heartbeat_timer_);
-  loop_->Cancel(poll_timer_);
+  loop_->Cancel(seek_timer_);
+  loop_->Cancel(silence_timer_);
 }
 
 void CoordinatorLink::Start() {
-  Connect();
-  Poll();
+  Seek();
   Heartbeat();
 }
 
-void CoordinatorLink::Connect() {
-  RpcClientOptions client;
-  client.cluster = options_.cluster;
-  client.role = "agent";
-  client.name = options_.node;
-  ++session_;
-  reporting_ = false;
-  client_ = CoordinatorServiceClient::Create(loop_, client, options_.coordinators[current_]);
+CoordinatorLink::Peer* CoordinatorLink::Find(const std::string& address) {
+  auto it = peers_.find(address);
+  if (it != peers_.end()) return it->second.get();
+  if (peers_.size() >= kPeersMax) return nullptr;
+  RpcClientOptions options;
+  options.cluster = options_.cluster;
+  options.role = "agent";
+  options.name = options_.node;
+  options.connect_timeout_ms = kConnectTimeoutMs;
+  auto peer = std::make_unique<Peer>();
+  peer->address = address;
+  peer->client = CoordinatorServiceClient::Create(loop_, options, address);
+  return (peers_[address] = std::move(peer)).get();
 }
 
 AgentReport CoordinatorLink::MakeReport() {
@@ -49,46 +53,115 @@ AgentReport CoordinatorLink::MakeReport() {
   return report;
 }
 
-void CoordinatorLink::Poll() {
+void CoordinatorLink::Poll(Peer* peer) {
+  if (peer->polling) return;
+  peer->polling = true;
   const AgentReport report = MakeReport();
-  client_->AgentNextCommand(report, kPollWaitMs,
-                            [this, alive = std::weak_ptr<bool>(alive_), session = session_,
-                             results = report.done](Result<NextCommandResponse> answer) {
-                              if (alive.expired() || session != session_) return;
-                              if (!Accept(answer)) return PollLater();
-                              Heard(results);
-                              if (answer->command.kind != CommandKind::kNone) command_(answer->command);
-                              Poll();
-                            });
+  peer->client->AgentNextCommand(
+      report, kPollWaitMs,
+      [this, alive = std::weak_ptr<bool>(alive_), peer, results = report.done](Result<NextCommandResponse> answer) {
+        if (alive.expired()) return;
+        peer->polling = false;
+        if (answer.ok() && answer->code == StatusCode::kOk) {
+          if (peer == leader_) Heard(results);
+          if (answer->command.kind != CommandKind::kNone) Take(answer->command);
+          if (peer == leader_) Poll(peer);
+        } else if (peer == leader_) {
+          Answered(peer, answer);
+        }
+      });
 }
 
-bool CoordinatorLink::Accept(const Result<NextCommandResponse>& answer) {
-  const bool answered = answer.ok();
-  if (answered && answer->code == StatusCode::kOk) {
-    if (!heard_) LogInfo("agent", options_.node + ": in touch with the coordinator at " + client_->address());
-    heard_ = true;
+// Ids carry the term of the leader that gave them.
+void CoordinatorLink::Take(const Command& command) {
+  const int64_t term = command.id >> 32;
+  if (term < term_) {
+    LogWarning("agent", options_.node + ": a command of term " + std::to_string(term) + " came late and is refused; " +
+                            std::to_string(term_) + " leads");
+    return;
+  }
+  term_ = term;
+  command_(command);
+}
+
+void CoordinatorLink::Report(Peer* peer) {
+  peer->reporting = true;
+  peer->asked_at = loop_->clock()->Now();
+  if (in_touch_) {
+    report_again_ = false;
+    reported_at_ = peer->asked_at;
+    loop_->Cancel(silence_timer_);
+    silence_timer_ = loop_->At(peer->asked_at + kSilentMs * kNsPerMs, [this] {
+      silence_timer_ = 0;
+      if (!in_touch_ || !leader_->reporting) return;
+      in_touch_ = false;
+      Seek();
+    });
+  }
+  AgentReport report = MakeReport();
+  report.samples.assign(std::make_move_iterator(samples_.begin()), std::make_move_iterator(samples_.end()));
+  samples_.clear();
+  peer->client->AgentReported(
+      report, kReportTimeoutMs,
+      [this, alive = std::weak_ptr<bool>(alive_), peer, sent = report](Result<NextCommandResponse> answer) mutable {
+        if (alive.expired()) return;
+        peer->reporting = false;
+        if (answer.ok() && answer->code == StatusCode::kOk) {
+          Heard(sent.done);
+        } else if (answer.ok() || answer.status().code() == StatusCode::kUnavailable) {
+          // Never sent, or not taken. After a lost answer they may have been: samples are not worth twice.
+          samples_.insert(samples_.begin(), std::make_move_iterator(sent.samples.begin()),
+                          std::make_move_iterator(sent.samples.end()));
+          while (samples_.size() > options_.samples_max) samples_.pop_front();
+        }
+        Answered(peer, answer);
+      });
+}
+
+// To a report, or to the leader's poll when that went wrong.
+void CoordinatorLink::Answered(Peer* peer, const Result<NextCommandResponse>& answer) {
+  if (answer.ok() && answer->code == StatusCode::kOk) {
+    if (!in_touch_ || leader_ != peer)
+      LogInfo("agent", options_.node + ": in touch with the coordinator at " + peer->address);
+    leader_ = peer;
+    in_touch_ = true;
     complaints_.clear();
-    pause_ms_ = 0;
-    return true;
+    Poll(peer);
+    if (report_again_) Report(peer);
+    return;
   }
-  heard_ = false;
-  const std::string why = client_->address() + " (" + (answered ? answer->detail : answer.status().ToString()) + ")";
-  if (complaints_.size() < kComplaintsMax && complaints_.insert(why).second) {
-    LogWarning("agent", options_.node + ": no coordinator at " + why + "; the application runs on");
+  Complain(*peer, answer);
+  if (peer == leader_) in_touch_ = false;
+  if (in_touch_) return;
+  // Where it sends us, unless that one was asked a moment ago: it may be stopped, and its lease not yet over.
+  if (answer.ok() && !answer->leader.empty()) {
+    Peer* named = Find(answer->leader);
+    const Instant now = loop_->clock()->Now();
+    if (named != nullptr && !named->reporting && now - named->asked_at >= kTryMs * kNsPerMs) return Report(named);
   }
-  return false;
+  Seek();
 }
 
-void CoordinatorLink::PollLater() {
-  if (poll_timer_ != 0) return;
-  pause_ms_ = std::clamp(pause_ms_ * 2, kPauseMsMin, kPauseMsMax);
-  poll_timer_ = loop_->At(loop_->clock()->Now() + pause_ms_ * kNsPerMs, [this] {
-    poll_timer_ = 0;
-    if (options_.coordinators.size() > 1) {
-      current_ = (current_ + 1) % options_.coordinators.size();
-      Connect();
-    }
-    Poll();
+void CoordinatorLink::Complain(const Peer& peer, const Result<NextCommandResponse>& answer) {
+  const std::string why = peer.address + " (" + (answer.ok() ? answer->detail : answer.status().ToString()) + ")";
+  if (complaints_.size() < kComplaintsMax && complaints_.insert(why).second) {
+    LogWarning("agent", options_.node + ": no coordinator leads at " + why + "; the application runs on");
+  }
+}
+
+void CoordinatorLink::Seek() {
+  if (in_touch_ || seek_timer_ != 0) return;
+  const Instant now = loop_->clock()->Now();
+  const Instant due = tried_at_ + kTryMs * kNsPerMs;
+  if (tried_at_ == Instant() || now >= due) {
+    tried_at_ = now;
+    Peer* peer = Find(options_.coordinators[next_]);
+    next_ = (next_ + 1) % options_.coordinators.size();
+    if (peer != nullptr && !peer->reporting) Report(peer);
+  }
+  seek_timer_ = loop_->At(tried_at_ + kTryMs * kNsPerMs, [this] {
+    seek_timer_ = 0;
+    Seek();
   });
 }
 
@@ -98,36 +171,12 @@ void CoordinatorLink::ReportSoon() {
   loop_->Post([this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
     report_posted_ = false;
-    if (reporting_) {
+    if (!in_touch_ || leader_->reporting) {
       report_again_ = true;
     } else {
-      Report();
+      Report(leader_);
     }
   });
-}
-
-void CoordinatorLink::Report() {
-  reporting_ = true;
-  report_again_ = false;
-  reported_at_ = loop_->clock()->Now();
-  AgentReport report = MakeReport();
-  report.samples.assign(std::make_move_iterator(samples_.begin()), std::make_move_iterator(samples_.end()));
-  samples_.clear();
-  client_->AgentReported(report, kReportTimeoutMs,
-                         [this, alive = std::weak_ptr<bool>(alive_), session = session_,
-                          sent = report](Result<NextCommandResponse> answer) mutable {
-                           if (alive.expired() || session != session_) return;
-                           reporting_ = false;
-                           if (Accept(answer)) {
-                             Heard(sent.done);
-                           } else if (!answer.ok() && answer.status().code() == StatusCode::kUnavailable) {
-                             // Never sent. After a lost answer they may have been seen: samples are not worth twice.
-                             samples_.insert(samples_.begin(), std::make_move_iterator(sent.samples.begin()),
-                                             std::make_move_iterator(sent.samples.end()));
-                             while (samples_.size() > options_.samples_max) samples_.pop_front();
-                           }
-                           if (report_again_) Report();
-                         });
 }
 
 void CoordinatorLink::Heard(const std::vector<CommandResult>& results) {

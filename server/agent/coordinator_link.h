@@ -1,11 +1,13 @@
-// The agent's side of the conversation with the coordinator: a long poll for commands, and reports in between: at once
-// when something happened, and at least every heartbeat. Coordinators are tried in order; while none answers,
-// everything local goes on, results wait, and samples are kept up to a bound.
+// The agent's side of the conversation with the coordinator that leads: a long poll for commands, and reports in
+// between: at once when something happened, and at least every heartbeat. When the leader falls silent or says that
+// another leads, the coordinators are asked in turn, one every kTryMs, until one takes the reports; the poll at the
+// silent one stays. All the while everything local goes on, results wait, and samples are kept up to a bound.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -29,7 +31,12 @@ struct CoordinatorLinkOptions {
 // Strand of the loop held for every call and callback.
 class CoordinatorLink {
  public:
-  // `report`: how things stand, without samples and results. `command`: one came; the same may come more than once.
+  static constexpr int64_t kTryMs = 100;     // between two coordinators that are asked
+  static constexpr int64_t kSilentMs = 300;  // a report not answered for so long: another one is asked
+  static constexpr size_t kPeersMax = 64;    // coordinators, those learnt of included
+
+  // `report`: how things stand, without samples and results. `command`: one came; the same may come more than once, but
+  // none of a leader that a later one has taken over from.
   CoordinatorLink(EventLoop* loop, CoordinatorLinkOptions options, std::function<AgentReport()> report,
                   std::function<void(const Command&)> command);
   ~CoordinatorLink();
@@ -41,35 +48,44 @@ class CoordinatorLink {
   void AddSample(NodeSample sample);
 
  private:
-  void Connect();
-  void Poll();
-  void Report();
-  void Heartbeat();
+  struct Peer {
+    std::string address;
+    std::unique_ptr<CoordinatorServiceClient> client;
+    bool polling = false;
+    bool reporting = false;
+    Instant asked_at;  // a report was sent last
+  };
+  Peer* Find(const std::string& address);  // opened when it is called; null beyond kPeersMax
   AgentReport MakeReport();
+  void Poll(Peer* peer);
+  void Report(Peer* peer);
+  void Answered(Peer* peer, const Result<NextCommandResponse>& answer);
+  void Take(const Command& command);
+  void Complain(const Peer& peer, const Result<NextCommandResponse>& answer);
   void Heard(const std::vector<CommandResult>& results);
-  // Whether the answer counts; otherwise what it says of the coordinator has been acted upon.
-  bool Accept(const Result<NextCommandResponse>& answer);
-  void PollLater();
+  void Seek();  // not in touch: asks the next one when it is time to
+  void Heartbeat();
 
   EventLoop* loop_;
   CoordinatorLinkOptions options_;
   std::function<AgentReport()> report_;
   std::function<void(const Command&)> command_;
 
-  std::unique_ptr<CoordinatorServiceClient> client_;
-  size_t current_ = 0;    // of options_.coordinators
-  uint64_t session_ = 0;  // answers of earlier connections' calls are ignored
-  int64_t pause_ms_ = 0;
-  bool heard_ = false;                // the last call was answered well
-  std::set<std::string> complaints_;  // made since then; each is worth one line
-  bool reporting_ = false;
+  std::map<std::string, std::unique_ptr<Peer>> peers_;
+  Peer* leader_ = nullptr;  // the one that took the last report
+  bool in_touch_ = false;   // and there is no reason to doubt it
+  size_t next_ = 0;         // of options_.coordinators, to be asked next
+  int64_t term_ = 0;        // the highest of a command
+  Instant tried_at_;
+  std::set<std::string> complaints_;  // made since it was in touch; each is worth one line
   bool report_again_ = false;
   bool report_posted_ = false;
   Instant reported_at_;
   std::deque<NodeSample> samples_;
   std::deque<CommandResult> results_;
   EventLoop::TimerId heartbeat_timer_ = 0;
-  EventLoop::TimerId poll_timer_ = 0;
+  EventLoop::TimerId seek_timer_ = 0;
+  EventLoop::TimerId silence_timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -4,11 +4,14 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "log/env/logging.h"
 #include "server/coordinator/core/core.h"
 #include "server/coordinator/event_log.h"
 #include "server/coordinator/forecaster.h"
+#include "server/coordinator/leadership.h"
 #include "server/coordinator/metadata_link.h"
 #include "server/coordinator/node_polls.h"
+#include "server/coordinator/presence.h"
 #include "server/coordinator/status_document.h"
 #include "server/coordinator/writer_age_probe.h"
 
@@ -64,78 +67,95 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
  public:
   Impl(EventLoop* loop, MetadataStore* store, std::unique_ptr<PredictorHost> predictors, CoordinatorOptions options)
       : loop_(loop),
+        store_(store),
         options_(std::move(options)),
-        core_(CoreOptionsOf(options_)),
+        address_(options_.addresses.empty() ? "" : options_.addresses.front()),
         polls_(loop),
-        probe_(
-            loop, options_.cluster, options_.name, [this](const DiskId& disk) { return AddressOf(disk); },
-            [this](const WriterAge& age) { Step(age); }),
-        events_(std::make_shared<EventLog>(loop, store, options_.cluster, options_.events_max)),
         forecaster_(std::make_shared<Forecaster>(
             loop, std::move(predictors), [this](const ForecastsArrived& forecasts) { Step(forecasts); },
-            [this](const Event& event) { events_->Append(event, loop_->clock()->WallUnixMs()); })) {
+            [this](const Event& event) {
+              if (Leads()) events_->Append(event, loop_->clock()->WallUnixMs());
+            })) {
+    const std::string root = "/understudy/" + options_.cluster + "/";
+    ElectionOptions election;
+    election.name = options_.name;
+    election.address = address_;
+    election.incarnation = options_.incarnation;
+    election.lease_ms = options_.lease_ms;
+    leadership_ = std::make_shared<Leadership>(loop, store, root + "leader", election,
+                                               [this](const std::string& why) { RoleChanged(why); });
+    presence_ =
+        std::make_shared<Presence>(loop, store, root + "coordinators/" + options_.name, options_.name, address_);
     MetadataLink::Callbacks callbacks;
     callbacks.changed = [this](const MetadataChanged& changed) { Step(changed); };
     callbacks.written = [this](const MetadataWritten& written) { Step(written); };
-    callbacks.events = [this](const std::vector<MetadataEntry>& entries) {
-      events_->Restore(entries);
-      Step(MovesRestored{MovesOf(entries)});
+    callbacks.lease = [this](const std::string& value, uint64_t version) {
+      leadership_->Changed(value, version);
+      TellWhoLeads();
     };
-    callbacks.loaded = [this](const MetadataLoaded& loaded) { Loaded(loaded); };
-    metadata_ = std::make_shared<MetadataLink>(loop, store, options_.cluster, options_.name, std::move(callbacks));
+    callbacks.coordinator = [this](const std::string& name, const std::string& value) {
+      presence_->Changed(name, value);
+      if (core_ != nullptr) core_->UseAddresses(Addresses());
+    };
+    callbacks.moved_on = [this] { BeginToLead(); };
+    metadata_ = std::make_shared<MetadataLink>(loop, store, options_.cluster, std::move(callbacks));
   }
 
   void Start() {
+    polls_.SetIdle(NotLeading<NextCommandResponse>());
     forecaster_->Start();
     metadata_->Start();
+    leadership_->Start();
+    if (options_.lease_ms != 0) presence_->Start();
+  }
+
+  void Resign(std::function<void()> done) {
+    presence_->Leave();
+    if (options_.lease_ms == 0 || stopped_) return done();
+    if (Leads()) events_->Stop();  // writes what is pending
+    leadership_->Resign(std::move(done));
   }
 
   void Stop() {
     if (stopped_) return;
     stopped_ = true;
-    if (timer_ != 0) loop_->Cancel(timer_);
-    timer_ = 0;
-    probe_.Stop();
+    StopLeading("the coordinator is stopping");
+    leadership_->Stop();
+    presence_->Stop();
     polls_.Stop();
-    events_->Stop();
     metadata_->Stop();
     forecaster_->Stop();
-    auto requests = std::exchange(requests_, {});
-    for (auto& [token, reply] : requests) {
-      reply({StatusCode::kUnavailable, "the coordinator is stopping; what was asked for may still be done", ""});
-    }
   }
 
-  bool ready() const { return core_.loaded() && !stopped_; }
+  bool ready() const { return Leads(); }
 
   // ---------------------------------------------------------------- agents
 
   void AgentNextCommand(AgentReport report, uint32_t wait_ms, Reply<NextCommandResponse> reply) override {
-    if (stopped_) return reply(Gone());
     if (Status bad = Check(report); !bad.ok()) return reply({bad.code(), bad.message(), {}});
     const std::string node = report.node;
     polls_.Supersede(node);
+    if (!Leads() && (stopped_ || !leadership_->leader().empty())) return reply(NotLeading<NextCommandResponse>());
     Report(std::move(report));
     polls_.Poll(node, wait_ms, std::move(reply));
   }
 
   void AgentReported(AgentReport report, Reply<NextCommandResponse> reply) override {
-    if (stopped_) return reply(Gone());
     if (Status bad = Check(report); !bad.ok()) return reply({bad.code(), bad.message(), {}});
     Report(std::move(report));
-    reply({});
+    reply(Leads() ? NextCommandResponse() : NotLeading<NextCommandResponse>());
   }
 
   // ---------------------------------------------------------------- operators
 
   void ServiceApply(std::string document, Reply<DocumentResponse> reply) override {
-    if (stopped_) return reply({StatusCode::kUnavailable, "the coordinator is stopping", ""});
+    if (!Leads()) return reply(NotLeading<DocumentResponse>());
     Result<ServiceSpec> spec = ParseServiceSpec(document);
     if (!spec.ok()) return reply({spec.status().code(), spec.status().message(), ""});
     forecaster_->Check(spec->predictors, [weak = weak_from_this(), document = std::move(document),
                                           reply = std::move(reply)](Status status) {
       auto self = weak.lock();
-      if (self == nullptr || self->stopped_) status = {StatusCode::kUnavailable, "the coordinator is stopping"};
+      if (self == nullptr) status = {StatusCode::kUnavailable, "the coordinator is stopping"};
       if (!status.ok()) return reply({status.code(), status.message(), ""});
       OperatorRequest request;
       request.kind = RequestKind::kApply;
@@ -167,27 +187,129 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
   }
 
   void GetStatus(Reply<DocumentResponse> reply) override {
-    if (!ready()) return reply({StatusCode::kUnavailable, "the coordinator is still reading the metadata", ""});
+    if (!Leads()) return reply(NotLeading<DocumentResponse>());
     Clock* clock = loop_->clock();
     reply({StatusCode::kOk, "",
-           StatusDocument(core_, clock->Now(), clock->WallUnixMs(), options_.unsafe, forecaster_->alerts())});
+           StatusDocument(*core_, clock->Now(), clock->WallUnixMs(), options_.unsafe, forecaster_->alerts(),
+                          {leadership_->term(), presence_->List()})});
   }
 
   void Events(uint64_t after, uint32_t limit, uint32_t wait_ms, Reply<DocumentResponse> reply) override {
-    if (!ready()) return reply({StatusCode::kUnavailable, "the coordinator is still reading the metadata", ""});
+    if (!Leads()) return reply(NotLeading<DocumentResponse>());
     events_->Query(after, limit, wait_ms, std::move(reply));
   }
 
  private:
-  static NextCommandResponse Gone() { return {StatusCode::kUnavailable, "the coordinator is stopping", {}}; }
+  // Asked before every action: a process that was stopped for a while leads no more, whatever it thought before.
+  bool Leads() const { return core_ != nullptr && core_->loaded() && leadership_->leads(); }
+
+  template <class Response>
+  Response NotLeading() const {
+    Response response;
+    response.code = StatusCode::kUnavailable;
+    response.leader = leadership_->leader();
+    if (stopped_) {
+      response.detail = "the coordinator is stopping";
+    } else if (leadership_->leads()) {
+      response.leader = address_;
+      response.detail = "the coordinator is still reading the metadata";
+    } else if (response.leader.empty()) {
+      response.detail = "no coordinator leads at the moment" + (lost_why_.empty() ? "" : ": " + lost_why_);
+    } else {
+      response.detail = "coordinator '" + options_.name + "' stands by; '" + leadership_->leader_name() + "' at " +
+                        response.leader + " leads";
+    }
+    return response;
+  }
 
   static Status Check(const AgentReport& report) {
     if (IsName(report.node)) return Status::Ok();
     return {StatusCode::kInvalidArgument, "report: field 'node': must be 1 to 128 letters, digits, '-', '_' or '.'"};
   }
 
+  std::vector<std::string> Addresses() const {
+    return options_.lease_ms == 0 ? options_.addresses : presence_->Addresses();
+  }
+
+  // ---------------------------------------------------------------- leading and standing by
+
+  void RoleChanged(const std::string& why) {
+    LogInfo("coordinator",
+            options_.name + (leadership_->leads() ? ": leads with term " + std::to_string(leadership_->term())
+                                                  : ": leads no more: " + why));
+    StopLeading(why);
+    BeginToLead();
+    TellWhoLeads();
+  }
+
+  // As soon as the lease is won and the copy of the metadata holds all that was written before.
+  void BeginToLead() {
+    if (stopped_ || core_ != nullptr || !leadership_->leads() || !metadata_->loaded()) return;
+    if (metadata_->seen() < leadership_->won_version()) return;
+    lost_why_.clear();
+    core_ = std::make_unique<Core>(CoreOptionsOf(options_));
+    core_->UseAddresses(Addresses());
+    probe_ = std::make_unique<WriterAgeProbe>(
+        loop_, options_.cluster, options_.name, [this](const DiskId& disk) { return AddressOf(disk); },
+        [this](const WriterAge& age) { Step(age); });
+    events_ =
+        std::make_shared<EventLog>(loop_, store_, options_.cluster, options_.events_max, [this] { return Leads(); });
+    const std::vector<MetadataEntry> history = metadata_->Events();
+    events_->Restore(history);
+    Step(MovesRestored{MovesOf(history)});
+    metadata_->Feed();
+    // Who asked while nobody led waits still, and what it said counts; the rest will report again.
+    const Instant now = loop_->clock()->Now();
+    for (auto& [node, early] : std::exchange(early_, {})) {
+      const bool fresh = now - early.at < options_.node_timeout_ms * kNsPerMs;
+      if (fresh && polls_.Waits(node)) Step(NodeReported{std::move(early.report)});
+      if (!fresh) polls_.Supersede(node);
+    }
+    Step(MetadataLoaded{leadership_->term()});
+    if (Leads()) polls_.SetIdle({});
+  }
+
+  void StopLeading(const std::string& why) {
+    polls_.SetIdle(NotLeading<NextCommandResponse>());
+    if (core_ == nullptr) return;
+    lost_why_ = why;
+    if (timer_ != 0) loop_->Cancel(timer_);
+    timer_ = 0;
+    metadata_->Rest();
+    probe_.reset();
+    events_->Stop();
+    core_.reset();
+    forecaster_->Rest();
+    polls_.ForgetCommands();
+    const auto requests = std::exchange(requests_, {});
+    for (const auto& [token, reply] : requests) {
+      reply({StatusCode::kOutcomeUnknown,
+             "coordinator '" + options_.name + "' leads no more (" + why + "); what was asked for may still be done",
+             "", leadership_->leader()});
+    }
+  }
+
+  // Those who wait are sent on as soon as it is known where to.
+  void TellWhoLeads() {
+    if (Leads()) return;
+    const auto answer = NotLeading<NextCommandResponse>();
+    polls_.SetIdle(answer);
+    if (!leadership_->leads() && !answer.leader.empty()) {
+      polls_.AnswerAll(answer);
+      early_.clear();
+    }
+  }
+
+  // ---------------------------------------------------------------- the core
+
   void Report(AgentReport report) {
-    if (!core_.loaded() && core_.nodes().size() >= kReportsEarlyMax && core_.nodes().count(report.node) == 0) return;
+    if (!Leads()) {
+      if (early_.size() >= kReportsEarlyMax && early_.count(report.node) == 0) return;
+      report.samples.clear();
+      const std::string node = report.node;
+      early_[node] = {std::move(report), loop_->clock()->Now()};
+      return;
+    }
     NodeReported input;
     AgentReport samples;
     samples.node = report.node;
@@ -195,32 +317,26 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     report.samples.clear();
     input.report = std::move(report);
     Step(std::move(input));
-    forecaster_->Observe(core_, samples);  // after the step: a move does not wait for it
+    if (Leads()) forecaster_->Observe(*core_, samples);  // after the step: a move does not wait for it
   }
 
   void Ask(OperatorRequest request, Reply<DocumentResponse> reply) {
-    if (stopped_ || requests_.size() >= kRequestsMax) {
-      return reply({StatusCode::kUnavailable, stopped_ ? "the coordinator is stopping" : "too many requests wait", ""});
-    }
+    if (!Leads()) return reply(NotLeading<DocumentResponse>());
+    if (requests_.size() >= kRequestsMax) return reply({StatusCode::kUnavailable, "too many requests wait", ""});
     request.token = ++tokens_;
     requests_.emplace(request.token, std::move(reply));
     Step(std::move(request));
   }
 
-  void Loaded(const MetadataLoaded& loaded) {
-    Step(loaded);
-    // Nodes were heard before; their samples were not kept, the next come soon.
-  }
-
   template <class What>
   void Step(What what) {
-    if (stopped_) return;
+    if (core_ == nullptr || !leadership_->leads()) return;
     Clock* clock = loop_->clock();
     Input input;
     input.unix_ms = clock->WallUnixMs();
     input.what = std::move(what);
     Effects effects;
-    core_.Step(input, clock->Now(), &effects);
+    core_->Step(input, clock->Now(), &effects);
     Carry(std::move(effects), input.unix_ms);
   }
 
@@ -239,12 +355,12 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
       requests_.erase(it);
       reply({answer.code, std::move(answer.detail), std::move(answer.document)});
     }
-    forecaster_->Follow(core_);
+    forecaster_->Follow(*core_);
     ArmTimer(effects.wake_at);
   }
 
   void ArmTimer(Instant at) {
-    if (stopped_ || at == Instant::Never() || (timer_ != 0 && timer_at_ <= at)) return;
+    if (at == Instant::Never() || (timer_ != 0 && timer_at_ <= at)) return;
     if (timer_ != 0) loop_->Cancel(timer_);
     timer_at_ = at;
     timer_ = loop_->At(at, [weak = weak_from_this()] {
@@ -256,33 +372,46 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
   }
 
   void AskWriterAge(const std::string& service) {
-    auto known = core_.services().find(service);
-    if (known == core_.services().end()) return;
-    auto log = core_.logs().find(known->second.spec.log.value());
-    if (log != core_.logs().end()) probe_.Ask(service, log->second.chain);
+    auto known = core_->services().find(service);
+    if (known == core_->services().end()) return;
+    auto log = core_->logs().find(known->second.spec.log.value());
+    if (log != core_->logs().end()) probe_->Ask(service, log->second.chain);
   }
 
   std::string AddressOf(const DiskId& disk) const {
-    auto it = core_.disks().find(ToHex(disk));
-    if (it == core_.disks().end()) return "";
+    auto it = core_->disks().find(ToHex(disk));
+    if (it == core_->disks().end()) return "";
     const auto entry = nlohmann::json::parse(it->second.value, nullptr, false);
     if (!entry.is_object() || !entry.contains("address") || !entry["address"].is_string()) return "";
     return entry["address"].get<std::string>();
   }
 
+  struct EarlyReport {
+    AgentReport report;
+    Instant at;
+  };
+
   EventLoop* const loop_;
+  MetadataStore* const store_;
   const CoordinatorOptions options_;
-  Core core_;
-  NodePolls polls_;
-  WriterAgeProbe probe_;
-  std::shared_ptr<EventLog> events_;
-  std::shared_ptr<Forecaster> forecaster_;
+  const std::string address_;
+  std::shared_ptr<Leadership> leadership_;
+  std::shared_ptr<Presence> presence_;
   std::shared_ptr<MetadataLink> metadata_;
+  NodePolls polls_;
+  std::shared_ptr<Forecaster> forecaster_;
+  std::map<std::string, EarlyReport> early_;  // while nobody leads, by node
+  std::string lost_why_;                      // it led before; why no more
+  bool stopped_ = false;
+
+  // While leading.
+  std::unique_ptr<Core> core_;
+  std::unique_ptr<WriterAgeProbe> probe_;
+  std::shared_ptr<EventLog> events_;
   std::map<uint64_t, Reply<DocumentResponse>> requests_;
   uint64_t tokens_ = 0;
   EventLoop::TimerId timer_ = 0;
   Instant timer_at_;
-  bool stopped_ = false;
 };
 
 Coordinator::Coordinator(EventLoop* loop, MetadataStore* store, std::unique_ptr<PredictorHost> predictors,
@@ -292,6 +421,7 @@ Coordinator::Coordinator(EventLoop* loop, MetadataStore* store, std::unique_ptr<
 Coordinator::~Coordinator() { impl_->Stop(); }
 
 void Coordinator::Start() { impl_->Start(); }
+void Coordinator::Resign(std::function<void()> done) { impl_->Resign(std::move(done)); }
 void Coordinator::Stop() { impl_->Stop(); }
 bool Coordinator::ready() const { return impl_->ready(); }
 CoordinatorServiceHandler* Coordinator::handler() { return impl_.get(); }

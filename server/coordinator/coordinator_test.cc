@@ -12,8 +12,8 @@
 #include "log/format/chain.h"
 #include "log/metadata/embedded_metadata_store.h"
 #include "log/rpc/clients.h"
-#include "log/rpc/rpc_server.h"
 #include "log/rpc/handlers_testing.h"
+#include "log/rpc/rpc_server.h"
 
 namespace understudy {
 namespace {

@@ -20,8 +20,13 @@ std::string Encode(const Event& event, uint64_t seq, int64_t unix_ms) {
 
 }  // namespace
 
-EventLog::EventLog(EventLoop* loop, MetadataStore* store, std::string cluster, size_t events_max)
-    : loop_(loop), store_(store), cluster_(std::move(cluster)), events_max_(std::max<size_t>(events_max, 1)) {}
+EventLog::EventLog(EventLoop* loop, MetadataStore* store, std::string cluster, size_t events_max,
+                   std::function<bool()> may_write)
+    : loop_(loop),
+      store_(store),
+      cluster_(std::move(cluster)),
+      events_max_(std::max<size_t>(events_max, 1)),
+      may_write_(std::move(may_write)) {}
 
 void EventLog::Restore(const std::vector<MetadataEntry>& entries) {
   for (const MetadataEntry& stored : entries) {
@@ -63,6 +68,7 @@ void EventLog::Append(const Event& event, int64_t unix_ms) {
 
 void EventLog::Flush() {
   flush_armed_ = false;
+  if (!may_write_()) return;  // another leads, and numbers its own events
   for (Entry& entry : entries_) {
     if (entry.written) continue;
     entry.written = true;

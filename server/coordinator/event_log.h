@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -25,14 +26,16 @@ class EventLog : public std::enable_shared_from_this<EventLog> {
   static constexpr uint32_t kLimitMax = 1000;
   static constexpr uint32_t kWaitMsMax = 30'000;
 
-  EventLog(EventLoop* loop, MetadataStore* store, std::string cluster, size_t events_max);
+  // `may_write`: whether this coordinator still leads.
+  EventLog(EventLoop* loop, MetadataStore* store, std::string cluster, size_t events_max,
+           std::function<bool()> may_write);
 
   // What an earlier coordinator left, ascending. Before the first Append.
   void Restore(const std::vector<MetadataEntry>& entries);
   void Append(const Event& event, int64_t unix_ms);
   // Those after `after`, at most `limit`; none yet: as soon as there is one, or after `wait_ms`.
   void Query(uint64_t after, uint32_t limit, uint32_t wait_ms, Reply<DocumentResponse> reply);
-  // Answers who waits, writes what is pending.
+  // Answers who waits, writes what is pending and may be written.
   void Stop();
 
   uint64_t last() const { return last_; }
@@ -58,6 +61,7 @@ class EventLog : public std::enable_shared_from_this<EventLog> {
   MetadataStore* const store_;
   const std::string cluster_;
   const size_t events_max_;
+  const std::function<bool()> may_write_;
   uint64_t last_ = 0;
   bool flush_armed_ = false;
   bool stopped_ = false;

@@ -59,6 +59,14 @@ void Forecaster::Follow(const Core& core) {
   }
 }
 
+void Forecaster::Rest() {
+  if (host_ != nullptr) {
+    for (const auto& [service, version] : configured_) host_->Configure(service, {});
+  }
+  configured_.clear();
+  alerts_.clear();
+}
+
 void Forecaster::Observe(const Core& core, const AgentReport& report) {
   if (host_ == nullptr || report.samples.empty()) return;
   for (const auto& [name, service] : core.services()) {

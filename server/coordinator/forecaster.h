@@ -31,6 +31,8 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
   void Stop();
   // Not yet over, at most kAlertsMax.
   std::vector<Alert> alerts() const;
+  // This coordinator leads no more: what was observed is forgotten.
+  void Rest();
   // After every step of the core: services may have come, gone or changed their predictors.
   void Follow(const Core& core);
   void Observe(const Core& core, const AgentReport& report);

@@ -15,7 +15,7 @@ void NodePolls::Answer(Node& node, NextCommandResponse response) {
 
 void NodePolls::Supersede(const std::string& name) {
   Node& node = nodes_[name];
-  while (!node.polls.empty()) Answer(node, {});
+  while (!node.polls.empty()) Answer(node, idle_);
 }
 
 void NodePolls::Poll(const std::string& name, uint32_t wait_ms, Reply<NextCommandResponse> reply) {
@@ -37,7 +37,7 @@ void NodePolls::Poll(const std::string& name, uint32_t wait_ms, Reply<NextComman
     auto it = late.polls.find(id);
     if (it == late.polls.end()) return;
     it->second.timer = 0;
-    Answer(late, {});
+    Answer(late, idle_);
   });
 }
 
@@ -59,14 +59,27 @@ void NodePolls::Send(const std::string& name, Command command) {
   node.queue.push_back(std::move(command));
 }
 
+bool NodePolls::Waits(const std::string& name) const {
+  auto it = nodes_.find(name);
+  return it != nodes_.end() && !it->second.polls.empty();
+}
+
+void NodePolls::AnswerAll(const NextCommandResponse& response) {
+  for (auto& [name, node] : nodes_) {
+    while (!node.polls.empty()) Answer(node, response);
+  }
+}
+
+void NodePolls::ForgetCommands() {
+  for (auto& [name, node] : nodes_) node.queue.clear();
+}
+
 void NodePolls::Stop() {
   NextCommandResponse gone;
   gone.code = StatusCode::kUnavailable;
   gone.detail = "the coordinator is stopping";
-  for (auto& [name, node] : nodes_) {
-    while (!node.polls.empty()) Answer(node, gone);
-    node.queue.clear();
-  }
+  AnswerAll(gone);
+  ForgetCommands();
 }
 
 }  // namespace understudy::coordinator

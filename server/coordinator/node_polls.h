@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "log/rpc/event_loop.h"
 #include "log/rpc/services.h"
@@ -24,9 +25,15 @@ class NodePolls {
 
   // The node asked again, perhaps over a new connection: what an older poll was told would be lost, so it is ended.
   void Supersede(const std::string& node);
-  // Answered with the first command of the node's queue, or with kNone after `wait_ms`.
+  // Answered with the first command of the node's queue, or with SetIdle's answer after `wait_ms`.
   void Poll(const std::string& node, uint32_t wait_ms, Reply<NextCommandResponse> reply);
   void Send(const std::string& node, Command command);
+  bool Waits(const std::string& node) const;
+  // What polls get that were waited for in vain. At first kNone.
+  void SetIdle(NextCommandResponse idle) { idle_ = std::move(idle); }
+  // Answers all polls with it and forgets all commands.
+  void AnswerAll(const NextCommandResponse& response);
+  void ForgetCommands();
   // Answers all polls with kUnavailable.
   void Stop();
 
@@ -43,6 +50,7 @@ class NodePolls {
 
   EventLoop* const loop_;
   uint64_t next_poll_ = 0;
+  NextCommandResponse idle_;
   std::map<std::string, Node> nodes_;
 };
 

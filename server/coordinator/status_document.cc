@@ -203,7 +203,7 @@ std::string ServiceStateName(const Core& core, const ServiceState& service) {
 }
 
 std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe,
-                           const std::vector<Alert>& alerts) {
+                           const std::vector<Alert>& alerts, const LeaderView& leader) {
   json services = json::array();
   for (const auto& [name, service] : core.services()) services.push_back(ServiceJson(core, service));
   json nodes = json::array();
@@ -240,8 +240,15 @@ std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const
     open_alerts.push_back(
         {{"unix_ms", alert.unix_ms}, {"plugin", alert.plugin}, {"service", alert.service}, {"text", alert.text}});
   }
+  json coordinators = json::array();
+  for (const SeenCoordinator& one : leader.coordinators) {
+    coordinators.push_back(
+        {{"name", one.name}, {"address", one.address}, {"leads", one.self}, {"seen_ms", one.seen_ms}});
+  }
   const json out = {{"cluster", core.options().cluster},
                     {"coordinator", core.options().name},
+                    {"term", leader.term},
+                    {"coordinators", std::move(coordinators)},
                     {"unix_ms", unix_ms},
                     {"paused", core.paused()},
                     {"braked", core.braked()},

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -30,6 +31,7 @@ namespace {
 
 // One thread drives while the other waits for the disk.
 constexpr size_t kLogThreads = 2;
+constexpr std::chrono::seconds kResignTimeout{1};
 constexpr char kZoneLabel[] = "zone=";
 
 Result<std::unique_ptr<FileLock>> LockDataDir(const std::string& data_dir) {
@@ -59,6 +61,7 @@ class DaemonImpl final : public Daemon {
       UNDERSTUDY_RETURN_IF_ERROR(OpenCoordinator(program_folder));
     }
     control_.Start(1);
+    control_running_ = true;
     if (options_.role == DaemonRole::kEmbedded || options_.role == DaemonRole::kLog)
       UNDERSTUDY_RETURN_IF_ERROR(OpenLog());
     if (options_.role == DaemonRole::kEmbedded || options_.role == DaemonRole::kAgent) {
@@ -116,6 +119,8 @@ class DaemonImpl final : public Daemon {
       coordinator.heartbeat_ms = options_.heartbeat_ms;
       coordinator.node_timeout_ms = options_.node_timeout_ms;
       coordinator.takeover_timeout_ms = options_.takeover_timeout_ms;
+      coordinator.lease_ms = options_.metadata == MetadataEngine::kEmbedded ? 0 : options_.lease_ms;
+      coordinator.incarnation = SystemRandom()->Next64() >> 1;
       PredictorHostOptions plugins = DefaultPredictorHostOptions(SystemClock(), program_folder);
       plugins.plugin_folders.insert(plugins.plugin_folders.begin(), options_.plugin_folders.begin(),
                                     options_.plugin_folders.end());
@@ -208,14 +213,26 @@ class DaemonImpl final : public Daemon {
     changed.wait(lock, [&] { return left == 0; });  // SIGKILL bounds it
   }
 
+  // Another coordinator leads at once, when the metadata answer in time.
+  void ResignLeadership() {
+    if (coordinator_ == nullptr || !control_running_) return;
+    const auto handed_over = std::make_shared<std::promise<void>>();
+    control_.WithStrand([&] { coordinator_->Resign([handed_over] { handed_over->set_value(); }); });
+    if (handed_over->get_future().wait_for(kResignTimeout) != std::future_status::ready) {
+      LogWarning("understudyd", "the leader's lease could not be handed over; another coordinator waits until it ends");
+    }
+  }
+
   // From the users to the used. Idempotent.
   void Shutdown() {
+    ResignLeadership();
     agent_loop_.Stop();
     agent_loop_.WithStrand([&] { agents_.clear(); });
     if (log_node_ != nullptr) log_.WithStrand([&] { log_node_->Close(); });
     log_.Stop();
     log_node_.reset();
     control_.Stop();
+    control_running_ = false;
     control_.WithStrand([&] {
       if (coordinator_ != nullptr) coordinator_->Stop();
       control_server_.reset();
@@ -237,6 +254,8 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<LogNode> log_node_;
   std::vector<std::unique_ptr<Agent>> agents_;
+
+  bool control_running_ = false;
 
   std::mutex mutex_;
   std::condition_variable ended_changed_;

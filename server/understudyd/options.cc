@@ -38,13 +38,19 @@ struct Bounded {
 constexpr Bounded kHeartbeat = {"heartbeat-ms", 250, 20, 60'000, "ms", "agents report at least so often"};
 constexpr Bounded kNodeTimeout = {"node-timeout-ms", 1000, 100,
                                   600'000,           "ms", "a node not heard for so long is missing"};
-constexpr Bounded kTakeoverTimeout = {
-    "takeover-timeout-ms", 10'000, 1000, 600'000, "ms", "a plan that does not advance for so long is begun again"};
+constexpr Bounded kTakeoverTimeout = {"takeover-timeout-ms",
+                                      10'000,
+                                      1000,
+                                      600'000,
+                                      "ms",
+                                      "a plan of a higher term that stands still for so long is taken over"};
+constexpr Bounded kLease = {"lease-ms", 1500, 200, 60'000, "ms", "several coordinators: the leader's lease"};
 constexpr Bounded kSampleInterval = {"sample-interval-ms", 1000, kSampleIntervalMsMin,
                                      kSampleIntervalMsMax, "ms", "between two samples of a node's health"};
 constexpr Bounded kSegment = {"segment-bytes", 64 << 20, 64 << 10, 1 << 30, "bytes", "of one journal file"};
 constexpr Bounded kGrace = {"grace-ms", 5000, 0, 600'000, "ms", "from SIGTERM to SIGKILL for --stop-applications"};
-const Bounded* const kBounded[] = {&kHeartbeat, &kNodeTimeout, &kTakeoverTimeout, &kSampleInterval, &kSegment, &kGrace};
+const Bounded* const kBounded[] = {&kHeartbeat, &kNodeTimeout, &kTakeoverTimeout, &kLease, &kSampleInterval,
+                                   &kSegment,   &kGrace};
 
 std::string Describe(const Bounded& flag) {
   return std::string(flag.what) + ", " + std::to_string(flag.min) + " to " + std::to_string(flag.max) + " " + flag.unit;
@@ -59,7 +65,7 @@ po::options_description Flags() {
       ("config", po::value<std::string>(), "configuration file; the command line wins over it")            //
       ("data-dir", text("understudy-data"), "where everything is kept; made if absent; one process each")  //
       ("cluster", text("understudy"), "name of the cluster; peers of another are refused")                 //
-      ("node", text("local"), "name of this machine, for log servers and coordinators")                    //
+      ("node", text("local"), "name of this log server or coordinator; no other has it")                   //
       ("listen", text("127.0.0.1:7400"), "coordinator and metadata: host:port")                            //
       ("advertise", text(""), "what others reach --listen by; empty: as it is")                            //
       ("log-listen", text("127.0.0.1:7401"), "log server: host:port")                                      //
@@ -215,6 +221,7 @@ Status ReadNumbers(const po::variables_map& values, DaemonOptions* options) {
   options->heartbeat_ms = values[kHeartbeat.name].as<int64_t>();
   options->node_timeout_ms = values[kNodeTimeout.name].as<int64_t>();
   options->takeover_timeout_ms = values[kTakeoverTimeout.name].as<int64_t>();
+  options->lease_ms = values[kLease.name].as<int64_t>();
   options->sample_interval_ms = values[kSampleInterval.name].as<int64_t>();
   options->segment_bytes = static_cast<uint64_t>(values[kSegment.name].as<int64_t>());
   options->grace_ms = values[kGrace.name].as<int64_t>();

@@ -40,6 +40,7 @@ struct DaemonOptions {
   int64_t heartbeat_ms = 0;
   int64_t node_timeout_ms = 0;
   int64_t takeover_timeout_ms = 0;
+  int64_t lease_ms = 0;
   int64_t sample_interval_ms = 0;
   uint64_t segment_bytes = 0;
   bool unsafe_no_fsync = false;

@@ -1,56 +1,11 @@
 #include "log/metadata/metadata_store_contract.h"
 
+#include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <future>
-#include <mutex>
+#include <map>
 #include <thread>
 
 namespace understudy {
-namespace {
-
-// A callback of a metadata call, and its answer with a deadline.
-template <class T>
-class Answer {
- public:
-  std::function<void(Result<T>)> callback() {
-    return [promise = promise_](Result<T> result) { promise->set_value(std::move(result)); };
-  }
-  Result<T> Wait() {
-    std::future<Result<T>> future = promise_->get_future();
-    if (future.wait_for(std::chrono::seconds(20)) != std::future_status::ready) {
-      return Status(StatusCode::kDeadlineExceeded, "the store did not answer");
-    }
-    return future.get();
-  }
-
- private:
-  std::shared_ptr<std::promise<Result<T>>> promise_ = std::make_shared<std::promise<Result<T>>>();
-};
-
-}  // namespace
-
-Result<std::optional<MetadataEntry>> MetadataStoreContract::Get(const std::string& key) {
-  Answer<std::optional<MetadataEntry>> answer;
-  store()->Get(key, answer.callback());
-  return answer.Wait();
-}
-Result<std::vector<MetadataEntry>> MetadataStoreContract::List(const std::string& prefix, size_t limit) {
-  Answer<std::vector<MetadataEntry>> answer;
-  store()->List(prefix, limit, answer.callback());
-  return answer.Wait();
-}
-Result<uint64_t> MetadataStoreContract::Swap(const std::string& key, uint64_t expected, const std::string& value) {
-  Answer<uint64_t> answer;
-  store()->CompareAndSwap(key, expected, value, answer.callback());
-  return answer.Wait();
-}
-Result<uint64_t> MetadataStoreContract::Delete(const std::string& key, uint64_t expected) {
-  Answer<uint64_t> answer;
-  store()->CompareAndDelete(key, expected, answer.callback());
-  return answer.Wait();
-}
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MetadataStoreContract);
 
@@ -147,11 +102,11 @@ TEST_P(MetadataStoreContract, OneOfManyRacersWins) {
 }
 
 TEST_P(MetadataStoreContract, CallsQueuedTogetherSeeEachOther) {
-  Answer<uint64_t> a;
-  Answer<uint64_t> b;
-  Answer<std::optional<MetadataEntry>> read;
-  Answer<std::vector<MetadataEntry>> listed;
-  Answer<uint64_t> c;
+  MetadataAnswer<uint64_t> a;
+  MetadataAnswer<uint64_t> b;
+  MetadataAnswer<std::optional<MetadataEntry>> read;
+  MetadataAnswer<std::vector<MetadataEntry>> listed;
+  MetadataAnswer<uint64_t> c;
   store()->CompareAndSwap("/q", 0, "1", a.callback());
   store()->CompareAndSwap("/q", 0, "2", b.callback());
   store()->Get("/q", read.callback());
@@ -164,35 +119,147 @@ TEST_P(MetadataStoreContract, CallsQueuedTogetherSeeEachOther) {
   EXPECT_TRUE(c.Wait().ok());
 }
 
-TEST_P(MetadataStoreContract, WatchersSeeEveryLaterChangeInOrder) {
+TEST_P(MetadataStoreContract, EveryVersionOfAKeyHasOneWinner) {
+  constexpr int kThreads = 8;
+  constexpr int kWinsEach = 15;
   std::mutex mutex;
-  std::condition_variable told;
-  std::vector<MetadataEntry> seen;
-  ASSERT_TRUE(Swap("/w/early", 0, "not seen").ok());
-  const uint64_t watch = store()->Watch("/w/", [&](const MetadataEntry& entry) {
-    const std::lock_guard lock(mutex);
-    seen.push_back(entry);
-    told.notify_all();
+  std::map<uint64_t, std::string> winners;  // by the version they replaced
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, name = "thread " + std::to_string(i)] {
+      for (int wins = 0; wins < kWinsEach;) {
+        const auto now = Get("/contended");
+        ASSERT_TRUE(now.ok());
+        const uint64_t version = now->has_value() ? (*now)->version : 0;
+        const Result<uint64_t> swapped = Swap("/contended", version, name);
+        if (!swapped.ok()) {
+          ASSERT_EQ(swapped.status().code(), StatusCode::kConflict);
+          continue;
+        }
+        ++wins;
+        const std::lock_guard lock(mutex);
+        EXPECT_TRUE(winners.emplace(version, name).second) << "version " << version << " was replaced twice";
+        EXPECT_GT(*swapped, version);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(winners.size(), size_t{kThreads * kWinsEach});
+  EXPECT_EQ((*Get("/contended"))->value, winners.rbegin()->second);
+}
+
+TEST_P(MetadataStoreContract, PrefixesAreBytesNotFolders) {
+  for (const std::string key : {"/p", "/p/", "/p/1", "/p0", "/p/\xff", "/p/\xff\xff", "/q"}) {
+    ASSERT_TRUE(Swap(key, 0, "v").ok());
+  }
+  EXPECT_EQ(List("/p")->size(), 6u);
+  EXPECT_EQ(List("/p/")->size(), 4u);
+  EXPECT_EQ(List("/p/\xff")->size(), 2u);
+  EXPECT_EQ(List("")->size(), 7u);
+  EXPECT_TRUE(List("/", 0)->empty());
+  EXPECT_FALSE(Get("/p/\xff\xff\xff")->has_value());
+}
+
+TEST_P(MetadataStoreContract, ListsMoreThanOneMessageHolds) {
+  constexpr int kKeys = 700;
+  std::vector<MetadataAnswer<uint64_t>> answers(kKeys);
+  for (int i = 0; i < kKeys; ++i) {
+    store()->CompareAndSwap("/many/" + std::to_string(10'000 + i), 0, std::to_string(i), answers[i].callback());
+  }
+  for (auto& answer : answers) ASSERT_TRUE(answer.Wait().ok());
+  const auto all = List("/many/", 5000);
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->size(), size_t{kKeys});
+  for (int i = 0; i < kKeys; ++i) ASSERT_EQ((*all)[i].value, std::to_string(i));
+  EXPECT_EQ(List("/many/", 600)->back().value, "599");
+  const std::string megabyte(kMetadataValueBytesMax, 'm');
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(Swap("/big/" + std::to_string(i), 0, megabyte).ok());
+  const auto big = List("/big/");
+  ASSERT_TRUE(big.ok()) << big.status().ToString();
+  ASSERT_EQ(big->size(), 6u);
+  EXPECT_EQ(big->back().value, megabyte);
+}
+
+TEST_P(MetadataStoreContract, CallbacksMayCall) {
+  MetadataAnswer<std::optional<MetadataEntry>> answer;
+  MetadataStore* const store = this->store();
+  store->CompareAndSwap("/chain", 0, "a", [store, done = answer.callback()](Result<uint64_t> version) {
+    store->CompareAndSwap("/chain", *version, "b", [store, done](Result<uint64_t>) { store->Get("/chain", done); });
   });
+  EXPECT_EQ((*answer.Wait())->value, "b");
+}
+
+TEST_P(MetadataStoreContract, ClosingAnswersEverything) {
+  constexpr int kCalls = 400;
+  std::atomic<int> answered{0};
+  std::atomic<int> wrong{0};
+  for (int i = 0; i < kCalls; ++i) {
+    store()->CompareAndSwap("/closing/" + std::to_string(i), 0, "v", [&](Result<uint64_t> result) {
+      ++answered;
+      const StatusCode code = result.status().code();
+      wrong += code != StatusCode::kOk && code != StatusCode::kCancelled && code != StatusCode::kOutcomeUnknown;
+    });
+  }
+  harness_->Restart();
+  EXPECT_EQ(answered, kCalls);
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_P(MetadataStoreContract, WatchersSeeEveryLaterChangeInOrder) {
+  WatchedChanges changes;
+  ASSERT_TRUE(Swap("/w/early", 0, "not seen").ok());
+  const uint64_t watch = store()->Watch("/w/", changes.callback());
   const uint64_t one = *Swap("/w/a", 0, "1");
   ASSERT_TRUE(Swap("/other", 0, "not seen").ok());
   const uint64_t two = *Swap("/w/a", one, "2");
   ASSERT_FALSE(Swap("/w/a", one, "refused: not seen").ok());
   const uint64_t gone = *Delete("/w/a", two);
-  {
-    // A watcher is told soon, not necessarily before the answer.
-    std::unique_lock lock(mutex);
-    ASSERT_TRUE(told.wait_for(lock, std::chrono::seconds(20), [&] { return seen.size() >= 3; }));
-  }
+  ASSERT_TRUE(changes.WaitFor(3));  // soon, not necessarily before the answer
   store()->Unwatch(watch);
   ASSERT_TRUE(Swap("/w/late", 0, "not seen").ok());
-  const std::lock_guard lock(mutex);
+  const std::vector<MetadataEntry> seen = changes.seen();
   ASSERT_EQ(seen.size(), 3u);
   EXPECT_EQ(seen[0].version, one);
   EXPECT_EQ(seen[1].version, two);
   EXPECT_EQ(seen[1].value, "2");
   EXPECT_EQ(seen[2].version, gone);
   EXPECT_EQ(seen[2].value, "");
+}
+
+TEST_P(MetadataStoreContract, WatchersSeeWhatManyChangeAtOnceEachOnceAndInOrder) {
+  constexpr int kThreads = 6;
+  constexpr int kChangesEach = 25;
+  WatchedChanges all;
+  WatchedChanges some;
+  ASSERT_TRUE(Swap("/w/before", 0, "").ok());
+  const uint64_t watch_all = store()->Watch("/w/", all.callback());
+  const uint64_t watch_some = store()->Watch("/w/1", some.callback());
+  std::mutex mutex;
+  std::vector<uint64_t> versions;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, key = "/w/" + std::to_string(i)] {
+      uint64_t version = 0;
+      for (int change = 0; change < kChangesEach; ++change) {
+        const bool remove = change % 5 == 4;
+        const Result<uint64_t> changed = remove ? Delete(key, version) : Swap(key, version, "v");
+        ASSERT_TRUE(changed.ok()) << changed.status().ToString();
+        version = remove ? 0 : *changed;
+        const std::lock_guard lock(mutex);
+        versions.push_back(*changed);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(all.WaitFor(kThreads * kChangesEach));
+  ASSERT_TRUE(some.WaitFor(kChangesEach));
+  store()->Unwatch(watch_all);
+  store()->Unwatch(watch_some);
+  std::sort(versions.begin(), versions.end());
+  std::vector<uint64_t> seen;
+  for (const MetadataEntry& entry : all.seen()) seen.push_back(entry.version);
+  EXPECT_EQ(seen, versions);
+  EXPECT_EQ(some.seen().size(), size_t{kChangesEach});
 }
 
 }  // namespace understudy

@@ -7,6 +7,7 @@
 
 #include <memory>
 
+#include "log/metadata/metadata_calls_testing.h"
 #include "log/metadata/metadata_store.h"
 
 namespace understudy {
@@ -24,11 +25,14 @@ class MetadataStoreContract : public testing::TestWithParam<std::unique_ptr<Meta
   void SetUp() override { harness_ = GetParam()(); }
   MetadataStore* store() { return harness_->store(); }
 
-  // The calls, waited for.
-  Result<std::optional<MetadataEntry>> Get(const std::string& key);
-  Result<std::vector<MetadataEntry>> List(const std::string& prefix, size_t limit = 1000);
-  Result<uint64_t> Swap(const std::string& key, uint64_t expected, const std::string& value);
-  Result<uint64_t> Delete(const std::string& key, uint64_t expected);
+  Result<std::optional<MetadataEntry>> Get(const std::string& key) { return GetNow(store(), key); }
+  Result<std::vector<MetadataEntry>> List(const std::string& prefix, size_t limit = 1000) {
+    return ListNow(store(), prefix, limit);
+  }
+  Result<uint64_t> Swap(const std::string& key, uint64_t expected, const std::string& value) {
+    return SwapNow(store(), key, expected, value);
+  }
+  Result<uint64_t> Delete(const std::string& key, uint64_t expected) { return DeleteNow(store(), key, expected); }
 
   std::unique_ptr<MetadataStoreHarness> harness_;
 };

@@ -77,7 +77,7 @@ EtcdClient::Answer EtcdClient::Ask(const char* path, const std::string& body, In
       return answer;
     }
     if (reply.outcome != HttpReply::Outcome::kAnswered) {
-      endpoints_->Failed(answer.endpoint, reply.error);
+      if (!stopping_->load()) endpoints_->Failed(answer.endpoint, reply.error);  // else our own doing
       answer.status = Status(StatusCode::kUnavailable, "etcd at " + name + ": " + reply.error);
       answer.begun = reply.outcome == HttpReply::Outcome::kLost;
       if (answer.begun && !repeatable) return answer;

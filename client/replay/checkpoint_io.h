@@ -16,9 +16,6 @@
 
 namespace understudy {
 
-// Retained; older ones are deleted once no pin holds them.
-inline constexpr size_t kCheckpointsRetained = 2;
-
 struct CheckpointTarget {
   Runtime* runtime = nullptr;
   Cluster* cluster = nullptr;

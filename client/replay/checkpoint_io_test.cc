@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client/testing/cluster_testing.h"
+#include "log/epoch/retention.h"
 #include "gtest/gtest.h"
 
 namespace understudy {

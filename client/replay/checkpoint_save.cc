@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "client/replay/checkpoint_io.h"
+#include "log/epoch/retention.h"
 #include "log/format/crc32c.h"
 
 namespace understudy {
@@ -141,38 +142,6 @@ Status StillOurs(const CheckpointTarget& target, const Chain& chain) {
   return {StatusCode::kFenced, "the epoch is no longer ours"};
 }
 
-// Drops expired pins and what is neither retained nor pinned, trims, and forgets epochs below the trim LSN.
-void Retire(Chain* chain, int64_t now_unix_ms, std::vector<DiskId>* disks, std::vector<CheckpointEntry>* removed) {
-  for (const EpochEntry& epoch : chain->epochs) {
-    for (const ReplicaRef& replica : epoch.disks) disks->push_back(replica.disk);
-  }
-  std::sort(disks->begin(), disks->end());
-  disks->erase(std::unique(disks->begin(), disks->end()), disks->end());
-  std::erase_if(chain->pins, [&](const Pin& pin) { return pin.expires_unix_ms < now_unix_ms; });
-  size_t surplus =
-      chain->checkpoints.size() > kCheckpointsRetained ? chain->checkpoints.size() - kCheckpointsRetained : 0;
-  std::vector<CheckpointEntry> kept;
-  for (CheckpointEntry& entry : chain->checkpoints) {
-    const bool pinned = std::any_of(chain->pins.begin(), chain->pins.end(),
-                                    [&](const Pin& pin) { return pin.checkpoint_id == entry.id; });
-    if (surplus > 0 && !pinned) {
-      removed->push_back(std::move(entry));
-      --surplus;
-    } else {
-      kept.push_back(std::move(entry));
-    }
-  }
-  chain->checkpoints = std::move(kept);
-  // One checkpoint alone keeps the whole log: should it be unreadable, replay from the start is left.
-  if (chain->checkpoints.size() >= kCheckpointsRetained) {
-    chain->trim_lsn = std::max(chain->trim_lsn, chain->TrimBound());
-  }
-  while (chain->epochs.size() > 1 && chain->epochs.front().closed() &&
-         *chain->epochs.front().last_lsn <= chain->trim_lsn) {
-    chain->epochs.erase(chain->epochs.begin());
-  }
-}
-
 // Best effort: what fails here is done by the next checkpoint.
 void DeleteOnDisks(const CheckpointTarget& target, Lsn trim_lsn, const std::vector<DiskId>& disks,
                    const std::vector<CheckpointEntry>& removed) {
@@ -242,7 +211,12 @@ Result<CheckpointInfo> SaveCheckpoint(const CheckpointTarget& target, Snapshot* 
       return Status(StatusCode::kFailedPrecondition, "a newer checkpoint is listed already");
     }
     chain->checkpoints.push_back(entry);
-    Retire(chain, target.runtime->loop()->clock()->WallUnixMs(), &all_disks, &removed);
+    for (const EpochEntry& epoch : chain->epochs) {
+      for (const ReplicaRef& replica : epoch.disks) all_disks.push_back(replica.disk);
+    }
+    std::sort(all_disks.begin(), all_disks.end());
+    all_disks.erase(std::unique(all_disks.begin(), all_disks.end()), all_disks.end());
+    RetainNewest(chain, target.runtime->loop()->clock()->WallUnixMs(), &removed);
     return true;
   });
   if (!listed.ok()) return listed.status();

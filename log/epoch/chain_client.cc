@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "understudy/check.h"
 
 namespace understudy {
@@ -63,6 +64,7 @@ std::optional<ChainClient::Outcome> ChainClient::Step(const ChainReadDone& input
   if (input.value.chain.FindAttempt(attempt_) != nullptr) return Finish(Verdict::kWon, input.value);
   // A CAS names one version. Once the key has another, it cannot land any more.
   if (input.value.version != base_.version || phase_ == Phase::kLostRead) return Finish(Verdict::kLost, input.value);
+  if (MutantOn(Mutant::kThawAfterRead)) return Finish(Verdict::kLost, input.value);
   // Unchanged: our CAS may still be on its way. Make it impossible: win a CAS on the same version that changes nothing.
   phase_ = Phase::kNoopCas;
   waiting_for_ = next_token_++;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "log/epoch/follower_impl.h"
+#include "log/epoch/mutant.h"
 #include "understudy/check.h"
 
 namespace understudy {
@@ -186,7 +187,8 @@ void Follower::Impl::Release(FollowerEffects* out) {
       out->released.push_back(std::move(released));
       continue;
     }
-    const Lsn limit = entry->closed() ? *entry->last_lsn : commit_epoch == entry->epoch ? commit : Lsn(0);
+    Lsn limit = entry->closed() ? *entry->last_lsn : commit_epoch == entry->epoch ? commit : Lsn(0);
+    if (MutantOn(Mutant::kApplyAboveCommit) && !entry->closed()) limit = Lsn(UINT64_MAX - 1);
     if (!ReleaseFrom(&read, *entry, limit, false, out) && !ReleaseFrom(&mirror, *entry, limit, true, out)) return;
   }
 }

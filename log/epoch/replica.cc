@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/replica_impl.h"
 #include "understudy/check.h"
 
@@ -83,7 +84,7 @@ Replica::Impl::EpochState* Replica::Impl::FindOrCreateEpoch(LogState* log, Epoch
 }
 
 Status Replica::Impl::Refusal(const DiskId& disk) const {
-  if (disk != options.disk) {
+  if (disk != options.disk && !MutantOn(Mutant::kWipedIsEmpty)) {
     return {StatusCode::kWrongDisk, "this server holds disk " + ToHex(options.disk) + ", not " + ToHex(disk)};
   }
   if (!failed.ok()) return failed;
@@ -275,7 +276,8 @@ void Replica::Impl::Append(Token token, const AppendRequest& request, const Stat
                            ReplicaEffects* out) {
   if (request.disk != options.disk || options.retired || !failed.ok()) [[unlikely]] {
     const Status refusal = Refusal(request.disk);
-    return ReplyAppend(token, refusal.code(), refusal.message(), {}, out);
+    const bool takes_it = MutantOn(Mutant::kAppendToRetired) && request.disk == options.disk && failed.ok();
+    if (!refusal.ok() && !takes_it) return ReplyAppend(token, refusal.code(), refusal.message(), {}, out);
   }
   if (request.epoch.value() == 0 || request.epoch_first_lsn.value() == 0 || request.attempt.none()) [[unlikely]] {
     return ReplyAppend(token, StatusCode::kInvalidArgument, "epoch, epoch_first_lsn and attempt must be set", {}, out);
@@ -304,6 +306,9 @@ void Replica::Impl::Append(Token token, const AppendRequest& request, const Stat
   }
   epoch->heard = now;
   epoch->heard_any = true;
+  if (MutantOn(Mutant::kCommitPerLog)) {
+    for (const auto& other : log->epochs) other->commit = std::max(other->commit, request.commit);
+  }
   if (request.commit > epoch->commit) {
     epoch->commit = request.commit;  // of this epoch only
     if (!epoch->parked.empty()) WakeReaders(epoch, out);
@@ -332,6 +337,10 @@ void Replica::Impl::AppendBatch(Token token, const AppendRequest& request, const
   const Result<BatchHeader> verified = VerifyBatch(*request.batch);
   if (!verified.ok()) [[unlikely]] {
     return ReplyAppend(token, StatusCode::kCorruption, verified.status().message(), epoch->durable, out);
+  }
+  if (MutantOn(Mutant::kAckBeforeFsync)) {
+    ReplyAppend(token, StatusCode::kOk, {}, verified->last_lsn(), out);
+    token = 0;
   }
   EmitBatch(PersistEntry::Kind::kBatch, *verified, request.batch, token, epoch, out);
 }
@@ -445,13 +454,14 @@ void Replica::Step(const ReplicaInput& input, Instant now, ReplicaEffects* out) 
     }
     // After DiskFailed and RetireDisk nothing becomes durable that could still be answered.
     void operator()(const Persisted& in) {
-      if (impl.failed.ok() && !impl.options.retired) impl.OnPersisted(in.seq, out);
+      const bool retired = impl.options.retired && !MutantOn(Mutant::kAppendToRetired);
+      if (impl.failed.ok() && !retired) impl.OnPersisted(in.seq, out);
     }
     void operator()(const PersistFailed& in) {
       if (impl.failed.ok() && !impl.options.retired) impl.OnPersistFailed(in, out);
     }
     void operator()(const DiskFailed& in) {
-      if (!impl.failed.ok()) return;
+      if (!impl.failed.ok() || MutantOn(Mutant::kResumeAfterFsyncError)) return;
       impl.failed = in.status;
       impl.AbandonAll(in.status, out);
     }

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/replica_impl.h"
 
 namespace understudy {
@@ -99,6 +100,12 @@ void Replica::Impl::OnFetchRead(const FetchReadDone& input, ReplicaEffects* out)
   fetch->read_token = 0;
   bool progress = false;
   Status taken(input.response.code, input.response.detail);
+  if (MutantOn(Mutant::kRepairFromShort) && taken.code() == StatusCode::kShort) {
+    out->fetches.push_back({fetch->token, {StatusCode::kOk, {}, fetch->request.to}});
+    --fetch->epoch->fetches;
+    fetches.erase(found);
+    return;
+  }
   if (taken.ok()) taken = TakeFetched(fetch, input.response.batches, &progress, out);
   if (progress) {
     fetch->failures = 0;

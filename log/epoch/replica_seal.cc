@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/replica_impl.h"
 
 namespace understudy {
@@ -43,8 +44,14 @@ void Replica::Impl::Seal(Token token, const SealRequest& request, ReplicaEffects
   }
   PutSealInForce(log, request.epoch, out);
   const EpochState* epoch = FindEpoch(log, request.epoch);
+  if (MutantOn(Mutant::kSealBeforeDurable) || MutantOn(Mutant::kAppendAfterSealAnswer)) {
+    const Lsn tail = epoch == nullptr ? Lsn(0) : MutantOn(Mutant::kSealBeforeDurable) ? epoch->tail : epoch->durable;
+    out->seals.push_back({token, {StatusCode::kOk, {}, tail, log->HighestEpoch()}});
+    token = 0;
+  }
   if (log->durable_sealed >= request.epoch && (epoch == nullptr || epoch->tail == epoch->durable)) {
-    return AnswerSeal(token, log, request.epoch, out);
+    if (token != 0) AnswerSeal(token, log, request.epoch, out);
+    return;
   }
   // The journal is one order: when this entry is durable, so is every append taken before it, and the tail stands.
   PersistEntry entry;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/takeover_impl.h"
 #include "understudy/check.h"
 
@@ -128,7 +129,8 @@ void Takeover::Impl::AskSeals(Instant now, TakeoverEffects* out) {
 
 // Unreachable, retired, damaged: unknown, whatever it said before. It leaves coverage and is asked again later.
 void Takeover::Impl::DiskFailed(Disk& disk, StatusCode code, const std::string& detail, Instant now) {
-  if (disk.trusted()) end = old_open ? std::nullopt : end;  // T is computed again and may fall
+  const bool recompute = disk.trusted() && !MutantOn(Mutant::kKeepEnd);
+  if (recompute) end = old_open ? std::nullopt : end;  // T is computed again and may fall
   disk.word = Word::kFailed;
   disk.error = std::string(StatusCodeName(code)) + (detail.empty() ? "" : ": " + detail);
   disk.backoff_ms = disk.backoff_ms == 0 ? options.retry_ms : std::min(disk.backoff_ms * 2, options.retry_ms_max);
@@ -141,7 +143,8 @@ void Takeover::Impl::OnSeal(const SealAnswered& input, Instant now, TakeoverEffe
   if (input.token == 0 || found == disks.end()) return;
   Disk& disk = *found;
   disk.seal_token = 0;
-  if (input.response.code != StatusCode::kOk) {
+  const bool absent = MutantOn(Mutant::kCorruptIsAbsent) && input.response.code == StatusCode::kDataUnknown;
+  if (input.response.code != StatusCode::kOk && !absent) {
     DiskFailed(disk, input.response.code, input.response.detail, now);
   } else {
     if (disk.trusted() && input.response.tail < disk.held && old_open) end.reset();

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/placement.h"
 #include "log/epoch/takeover_impl.h"
 
@@ -41,6 +42,10 @@ bool Takeover::Impl::Covered(TakeoverEffects* out) {
       continue;
     }
     ++answers;
+    if (MutantOn(Mutant::kSmallestTail)) {
+      largest = answers == 1 ? disk.held : std::min(largest, disk.held);
+      continue;
+    }
     largest = std::max(largest, disk.held);
   }
   const int missing = static_cast<int>(old.disks.size()) - old.ack_quorum + 1 - answers;
@@ -68,7 +73,7 @@ bool Takeover::Impl::CopiedToQuorum(Instant now, TakeoverEffects* out) {
     ready += Holds(disk);
     copying += disk.fetch_token != 0;
   }
-  if (ready >= old.ack_quorum) return true;
+  if (ready >= old.ack_quorum || MutantOn(Mutant::kSkipCopies)) return true;
   std::vector<ReplicaRef> silent;
   for (Disk& disk : disks) {
     if (!disk.trusted()) {
@@ -160,6 +165,10 @@ void Takeover::Impl::Propose(std::vector<ReplicaRef> next_disks, Instant now, Ta
   phase = Phase::kCas;
   gather_until = Instant::Never();
   cas_retry_at = Instant();
+  if (MutantOn(Mutant::kAckBeforeCas)) {
+    out->chain_ops.push_back({1u << 30, ChainOp::Kind::kCas, current.version, desired});
+    return FinishOk({current.version, desired}, *desired.FindAttempt(options.attempt), false, out);
+  }
   chain.Propose(current, std::move(desired), options.attempt, now, &out->chain_ops);
 }
 

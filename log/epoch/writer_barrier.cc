@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/writer_impl.h"
 #include "understudy/check.h"
 
@@ -18,7 +19,8 @@ void Writer::Impl::Barrier(Token token, Instant now, WriterEffects* out) {
   }
   // A round under way began before this call: its words are too old. All callers meanwhile share the next.
   waiting.push_back({token, next_lsn - 1});
-  if (!round_active && !frozen && round_retry_at == Instant::Never()) StartRound(now, out);
+  const bool held = frozen && !MutantOn(Mutant::kBarrierWhileFrozen);
+  if (!round_active && !held && round_retry_at == Instant::Never()) StartRound(now, out);
 }
 
 void Writer::Impl::StartRound(Instant now, WriterEffects* out) {
@@ -77,7 +79,7 @@ void Writer::Impl::OnBarrier(const BarrierAnswered& input, Instant now, WriterEf
 }
 
 void Writer::Impl::CompleteBarriers(WriterEffects* out) {
-  UNDERSTUDY_CHECK(!frozen);  // another may own the log by then
+  UNDERSTUDY_CHECK(!frozen || MutantOn(Mutant::kBarrierWhileFrozen));  // another may own the log by then
   std::erase_if(heard, [&](const BarrierCaller& caller) {
     if (caller.need > commit) return false;
     out->barriers.push_back({caller.token, StatusCode::kOk});

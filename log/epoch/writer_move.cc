@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/writer_impl.h"
 #include "understudy/check.h"
 
@@ -83,7 +84,9 @@ void Writer::Impl::ContinueMove(Instant now, WriterEffects* out) {
 }
 
 void Writer::Impl::Freeze(Instant) {
+  if (MutantOn(Mutant::kNoFreeze)) return;
   frozen = true;
+  if (MutantOn(Mutant::kBarrierWhileFrozen)) return;
   round_retry_at = Instant::Never();
   if (!round_active) return;
   round_active = false;
@@ -156,7 +159,7 @@ void Writer::Impl::OnMoved(const VersionedChain& current, Instant now, WriterEff
     FailBarriers(StatusCode::kCancelled, out);
     return Fence({StatusCode::kFenced, "handed over to " + entry.owner.node}, &entry, out);
   }
-  UNDERSTUDY_CHECK(entry.first_lsn == commit + 1);
+  UNDERSTUDY_CHECK(entry.first_lsn == commit + 1 || MutantOn(Mutant::kNoFreeze));
   EnterEpoch(entry, now);
   frozen = false;
   seal_reported = false;

@@ -67,6 +67,7 @@ void Writer::Impl::Move(const WriterMove& input, Instant now, WriterEffects* out
 void Writer::Impl::ContinueMove(Instant now, WriterEffects* out) {
   if (over || move_phase != MovePhase::kPreparing || !base.has_value()) return;
   if (move.handover && commit + 1 != next_lsn) return;  // draining
+  if (chain.busy()) return;  // a disk was sealed meanwhile and we look who did it: the answer is a newer base
   EpochEntry next;
   next.epoch = epoch + 1;
   next.attempt = move.attempt;

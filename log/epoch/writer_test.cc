@@ -385,6 +385,20 @@ TEST_F(WriterTest, HandoverDrainsFirst) {
   EXPECT_FALSE(writer_->MayServe(Ms(0)));
 }
 
+TEST_F(WriterTest, HandoverWhoseDrainMeetsASealLooksAtTheChainBeforeItsCas) {
+  const auto sent = Append(1);
+  EXPECT_FALSE(StartMove(true).has_value());  // not drained
+  Answer(sent[0], StatusCode::kFenced);
+  ASSERT_THAT(out_.chain_ops, SizeIs(1));  // who sealed it?
+  const ChainOp look = out_.chain_ops.at(0);
+  Ok(sent[1], 1);
+  EXPECT_THAT(Ok(sent[2], 1).chain_ops, IsEmpty());  // drained, but one question at a time
+  Step(ChainReadDone{look.token, Status::Ok(), ChainNow(6)});
+  ASSERT_THAT(out_.chain_ops, SizeIs(1));
+  EXPECT_EQ(out_.chain_ops.at(0).kind, ChainOp::Kind::kCas);
+  EXPECT_EQ(out_.chain_ops.at(0).expected_version, 6u);
+}
+
 TEST_F(WriterTest, HandoverEndsTheWriterAndTellsTheSpare) {
   Step(WriterMirror{true});
   Step(WriterBarrier{5});

@@ -1,0 +1,175 @@
+// Taking over, and what a program is made of.
+#include <algorithm>
+#include <utility>
+
+#include "log/epoch/testing/describe.h"
+#include "tests/sim/application.h"
+
+namespace understudy::sim {
+
+using understudy::testing::Describe;
+using understudy::testing::DiskName;
+
+Application::Application(const Surroundings& around, std::string name, int number, LogId log, const Workload& workload)
+    : around_(around),
+      name_(std::move(name)),
+      number_(number),
+      log_(log),
+      workload_(workload),
+      node_(around.world->AddNode(name_)),
+      stream_(around.world->StreamFor(0xA99000 + static_cast<uint64_t>(number))),
+      takeover_timer_(around.world, node_,
+                      [this] {
+                        if (takeover_ != nullptr) Step(TakeoverInput(Tick{}));
+                      }),
+      writer_timer_(around.world, node_,
+                    [this] {
+                      if (writer_ != nullptr) Step(WriterInput(Tick{}));
+                    }),
+      follower_timer_(around.world, node_, [this] {
+        if (follower_ != nullptr) Step(FollowerInput(Tick{}));
+      }) {}
+
+void Application::Kill() {
+  around_.coverage->Hit(Fault::program_killed);
+  if (takeover_ != nullptr) {
+    around_.coverage->Hit(Reached::takeover_died);
+    if (takeover_->in_doubt()) around_.coverage->Hit(Reached::takeover_died_in_doubt);
+  }
+  Note([] { return "is killed"; });
+  ++life_;
+  takeover_.reset();
+  writer_.reset();
+  follower_.reset();
+  result_.reset();
+  unacked_.clear();
+  barriers_.clear();
+  mirror_to_ = nullptr;
+  serving_ = loading_ = saving_ = moving_ = degraded_ = false;
+  pin_ = 0;
+  next_ = Lsn(1);
+  state_ = 0;
+}
+
+void Application::PerformChainOp(const ChainOp& op, std::function<void(ChainReadDone)> read,
+                                 std::function<void(ChainCasDone)> cas) {
+  around_.metadata->Perform(node_, log_, op, std::move(read), std::move(cas));
+}
+
+std::vector<CandidateDisk> Application::Candidates() {
+  std::vector<CandidateDisk> candidates;
+  for (Disk* disk : around_.registry()) {
+    if (disk->retired()) continue;
+    if (!disk->up() && stream_.Below(4) != 0) continue;  // what is known of who lives is a little old
+    candidates.push_back({disk->ref(), disk->name()});
+  }
+  for (size_t i = candidates.size(); i > 1; --i) std::swap(candidates[i - 1], candidates[stream_.Below(i)]);
+  return candidates;
+}
+
+void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attempt) {
+  TakeoverOptions options;
+  options.log = log_;
+  options.attempt = attempt.value_or(DrawAttempt());
+  options.owner = {name_, ""};
+  options.expected_epoch = expected_epoch;
+  options.retry_ms = 20;
+  options.retry_ms_max = 200;
+  result_.reset();
+  takeover_cas_out_ = false;
+  around_.coverage->Hit(Reached::takeover_started);
+  takeover_ = std::make_unique<Takeover>(options);
+  Step(TakeoverInput(TakeoverStart{Candidates()}));
+  Later(30 * kNsPerMs, [this, core = takeover_.get()] {
+    if (takeover_.get() == core) RefreshCandidates();
+  });
+}
+
+void Application::RefreshCandidates() {
+  if (takeover_ == nullptr) return;
+  Step(TakeoverInput(TakeoverCandidates{Candidates()}));
+  Later(30 * kNsPerMs, [this, core = takeover_.get()] {
+    if (takeover_.get() == core) RefreshCandidates();
+  });
+}
+
+void Application::Step(const TakeoverInput& input) {
+  TakeoverEffects effects;
+  takeover_->Step(input, Now(), &effects);
+  takeover_timer_.Set(effects.wake_at);
+  Perform(effects);
+}
+
+void Application::Perform(TakeoverEffects& effects) {
+  Coverage* coverage = around_.coverage;
+  const auto alive = [this, life = life_, core = takeover_.get()] { return life == life_ && takeover_.get() == core; };
+  for (const SendSeal& send : effects.seals) {
+    Disk* disk = around_.find(send.disk.disk);
+    Ask<SealResponse>(around_.world, node_, disk->node(), disk, send.request,
+                      [this, alive, token = send.token](SealResponse response) {
+                        if (token != 0 && alive()) Step(TakeoverInput(SealAnswered{token, std::move(response)}));
+                      });
+  }
+  for (const SendFetch& send : effects.fetches) {
+    coverage->Hit(Reached::takeover_fetches);
+    Disk* disk = around_.find(send.disk.disk);
+    Ask<FetchResponse>(around_.world, node_, disk->node(), disk, send.request,
+                       [this, alive, token = send.token](FetchResponse response) {
+                         if (alive()) Step(TakeoverInput(FetchAnswered{token, std::move(response)}));
+                       });
+  }
+  for (const ChainOp& op : effects.chain_ops) {
+    if (op.kind == ChainOp::Kind::kCas) {
+      coverage->Hit(takeover_cas_out_ ? Reached::takeover_cas_again : Reached::takeover_cas);
+      takeover_cas_out_ = true;
+    } else if (takeover_ != nullptr && takeover_->in_doubt()) {
+      coverage->Hit(Reached::takeover_cas_settling);
+    }
+    PerformChainOp(
+        op,
+        [this, alive](ChainReadDone done) {
+          if (alive()) Step(TakeoverInput(std::move(done)));
+        },
+        [this, alive](ChainCasDone done) {
+          if (alive()) Step(TakeoverInput(std::move(done)));
+        });
+  }
+  if (effects.waiting.has_value()) {
+    coverage->Hit(Reached::takeover_waits);
+    Note([&] { return "waits: " + effects.waiting->text; });
+  }
+  if (!effects.result.has_value()) return;
+  result_ = std::move(effects.result);
+  takeover_.reset();
+  if (!result_->status.ok()) {
+    coverage->Hit(Reached::takeover_beaten);
+    Note([&] { return "takeover ends: " + result_->status.ToString(); });
+    if (result_->status.code() == StatusCode::kDataUnknown) {
+      around_.oracle->OnRollbackAlarm(log_, name_ + ": " + result_->status.message());
+    }
+    return;
+  }
+  coverage->Hit(result_->adopted ? Reached::takeover_adopted : Reached::takeover_won);
+  if (result_->epoch.epoch == Epoch(1)) coverage->Hit(Reached::takeover_first_epoch);
+  Note([&] { return std::string(result_->adopted ? "adopts " : "owns ") + Describe(result_->epoch); });
+  StartWriter(result_->epoch);
+}
+
+uint64_t Application::Fingerprint() const {
+  uint64_t print = (takeover_ != nullptr ? 1 : 0) | (takeover_ != nullptr && takeover_->in_doubt() ? 2 : 0) |
+                   (follower_ != nullptr ? 4 : 0) | (follower_ != nullptr && follower_->mirror_live() ? 8 : 0) |
+                   (loading_ ? 16 : 0) | (saving_ ? 32 : 0);
+  if (writer_ == nullptr) return print;
+  print |= 64 | (writer_->over() ? 128 : 0) | (writer_->frozen() ? 256 : 0) | (writer_->accepting() ? 512 : 0) |
+           (serving_ ? 1024 : 0) | (unacked_.empty() ? 0 : 2048) | (writer_->mirroring() ? 4096 : 0);
+  int shift = 13;
+  for (const Writer::ReplicaView& replica : writer_->Replicas()) {
+    print ^= static_cast<uint64_t>((replica.dropped ? 1 : 0) | (replica.sealed ? 2 : 0) | (replica.reachable ? 4 : 0) |
+                                   (replica.durable >= writer_->commit() ? 8 : 0))
+             << shift;
+    shift += 4;
+  }
+  return print;
+}
+
+}  // namespace understudy::sim

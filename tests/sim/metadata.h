@@ -1,0 +1,64 @@
+// The metadata store as the logs need it: versioned chains changed by compare-and-swap, and the boot counts of disks.
+// Its faults: replies get lost after a CAS took effect; a CAS hangs and takes effect later, if it still can; the store
+// refuses or stays silent for a while.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "log/epoch/core.h"
+#include "tests/sim/coverage.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/world.h"
+
+namespace understudy::sim {
+
+class Metadata {
+ public:
+  Metadata(World* world, Oracle* oracle, Coverage* coverage);
+  NodeId node() const { return node_; }
+
+  void AddLog(const Chain& chain);
+  const VersionedChain& value(LogId log) const { return logs_.at(log).value; }
+
+  // An operation from a program on `from`: answered at most once, by one of the two. No answer is a silent store or a
+  // lost message: the caller's timeout turns it into an error.
+  void Perform(NodeId from, LogId log, const ChainOp& op, std::function<void(ChainReadDone)> read,
+               std::function<void(ChainCasDone)> cas);
+
+  // ---- faults ----
+  void LoseNextReply(LogId log) { logs_.at(log).lose_reply = true; }
+  void HoldNextCas(LogId log, int64_t for_ns) { logs_.at(log).hold_ns = for_ns; }
+  enum class Outage { kNone, kRefuses, kSilent };
+  void SetOutage(Outage outage) { outage_ = outage; }
+  bool available() const { return outage_ == Outage::kNone; }
+  void ForgetFaults();  // what is armed; a CAS that hangs still lands
+
+  // ---- boot counts ----
+  // Raises the count of `disk` from `seen`, which its directory says, to seen + 1. False: the directory is older than
+  // that. To be called only while available().
+  bool RaiseBootCount(const DiskId& disk, uint64_t seen);
+
+ private:
+  struct Log {
+    VersionedChain value;
+    bool lose_reply = false;
+    int64_t hold_ns = 0;
+  };
+  struct Request;
+  void Receive(const std::shared_ptr<Request>& request);
+  void Reply(const std::shared_ptr<Request>& request, Status status, uint64_t version, bool lost);
+  bool Apply(LogId log, const ChainOp& op);
+
+  World* world_;
+  Oracle* oracle_;
+  Coverage* coverage_;
+  NodeId node_;
+  Outage outage_ = Outage::kNone;
+  std::map<LogId, Log> logs_;
+  std::map<DiskId, uint64_t> boot_counts_;
+};
+
+}  // namespace understudy::sim

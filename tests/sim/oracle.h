@@ -1,0 +1,136 @@
+// What must hold, whatever happens: the checkers. They are told what the programs saw and did, and look at what the
+// disks hold; they know nothing of how it came to be. The first broken rule stops the run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "log/epoch/core.h"
+#include "log/format/batch.h"
+#include "log/format/chain.h"
+
+namespace understudy::sim {
+
+// One entry a checker; docs/testing.md has the list.
+enum class Rule : uint8_t {
+  kAckedOnQuorum,    // a record is acknowledged only when A disks of its epoch hold it
+  kAckedOnce,        // one record, and no other, is acknowledged at an LSN
+  kAckedInEpoch,     // nothing is acknowledged above its epoch's last_lsn, or in an epoch that is not in the chain
+  kAckedReadable,    // every acknowledged record stays in the log, at its LSN, on some live disk
+  kClosedImmutable,  // what the chain says of an epoch that ended never changes
+  kClosedComplete,   // a closed epoch is complete up to its last_lsn on some live disk
+  kOneContent,       // no two disks differ at one (epoch, LSN)
+  kChainValid,       // only valid chains are written; LSNs go on without a gap
+  kCommitForward,    // a writer's commit never goes back
+  kBarrier,          // no read barrier of a deposed primary completes, none before what it covers is acknowledged
+  kTrim,             // trim <= the oldest retained checkpoint, and pins
+  kCheckpoint,       // a listed checkpoint is on a live disk, and covers only what is committed
+  kReaderOrder,      // readers see every record once, in order
+  kReaderContent,    // ... and only what is in the log
+  kSpareState,       // a spare's state equals the primary's at the same LSN
+  kLiveTakeover,     // when faults stop, takeovers end
+  kLiveWrites,       // ... and writes resume
+  kLiveReaders,      // ... and readers reach the commit
+  kAlarm,            // nobody cries that the metadata was rolled back when it was not
+  kCheckFailed,      // a core's own UNDERSTUDY_CHECK
+  kLivelock,         // somebody asks for its tick for ever
+};
+inline constexpr int kRules = static_cast<int>(Rule::kLivelock) + 1;
+const char* RuleName(Rule rule);  // "acked-on-quorum"
+
+struct Finding {
+  Rule rule = Rule::kCheckFailed;
+  std::string text;
+  Instant at;
+};
+
+struct Stored {
+  Lsn first;
+  Lsn last;
+  BatchRef batch;
+};
+
+// What the disks of the cluster hold, for the checkers alone.
+class Holdings {
+ public:
+  virtual ~Holdings() = default;
+  // Everything durable of (log, epoch) on `disk`, ascending; null when the disk is not trusted (gone, retired,
+  // damaged).
+  virtual const std::vector<Stored>* Find(const DiskId& disk, LogId log, Epoch epoch) const = 0;
+  virtual bool HoldsCheckpoint(const DiskId& disk, LogId log, uint64_t id) const = 0;
+};
+
+class Oracle {
+ public:
+  explicit Oracle(const Holdings* holdings) : holdings_(holdings) {}
+
+  std::function<Instant()> now = [] { return Instant(); };
+  std::function<void(const Finding&)> on_finding;  // once
+  const std::optional<Finding>& finding() const { return finding_; }
+  void Broken(Rule rule, std::string text);
+
+  void AddLog(const VersionedChain& chain);
+  // ---- what happens ----
+  // The metadata took a new value.
+  void OnChain(const VersionedChain& chain);
+  // The writer of `epoch` reports its commit at `lsn`; records between the last report and this one are acknowledged.
+  void OnAcked(LogId log, Epoch epoch, const AttemptId& attempt, Lsn lsn, uint64_t payload, const std::string& who);
+  void OnCommit(LogId log, Epoch epoch, Lsn before, Lsn commit, const std::string& who);
+  // A read barrier completed: `deposed` when the chain had passed its writer before the call, `need` the last LSN
+  // appended before it.
+  void OnBarrier(LogId log, bool deposed, Lsn need, Lsn commit, const std::string& who);
+  // A reader applied a record; `state` is what its state machine's state became.
+  void OnApplied(LogId log, Lsn expected, Lsn lsn, uint64_t payload, uint64_t state, const std::string& who);
+  // A reader's records from `next` on were trimmed away although `held` (a pin that has not expired, or none) kept
+  // them.
+  void OnTrimmedAway(LogId log, Lsn next, const std::string& who);
+  void OnRollbackAlarm(LogId log, const std::string& text);
+  // Disks were lost, or a run ends: everything settled must still be there.
+  void Audit();
+
+  // ---- what is known ----
+  const VersionedChain& chain(LogId log) const { return logs_.at(log).chain; }
+  Lsn settled(LogId log) const { return Lsn(logs_.at(log).truth.size()); }  // contents up to here are decided
+  uint64_t state(LogId log, Lsn lsn) const;  // of a state machine that has applied everything up to there
+  uint64_t acked() const { return acked_; }
+  // Whether the cluster may lose `disk` for good without losing anything acknowledged: the table of survivable faults.
+  bool MayLose(const DiskId& disk) const;
+
+ private:
+  struct Truth {
+    uint64_t payload = 0;
+    uint64_t state = 0;
+    Epoch epoch;
+    bool acked = false;
+  };
+  struct Log {
+    VersionedChain chain;
+    std::vector<Truth> truth;  // of LSN i + 1
+  };
+  void CheckEpochs(const Log& before, const VersionedChain& now);
+  void Settle(Log* log, const EpochEntry& closed);
+  void CheckCheckpoints(const Log& log, const Chain& before);
+  bool Append(Log* log, Lsn lsn, uint64_t payload, Epoch epoch, bool acked);
+  // The payload at `lsn` of `entry` on a live disk; nullopt: on none.
+  std::optional<uint64_t> ContentAt(const EpochEntry& entry, LogId log, Lsn lsn) const;
+  // Holds all of `entry` from `from` to `to` and is trusted.
+  bool HoldsAll(const DiskId& disk, LogId log, Epoch epoch, Lsn from, Lsn to) const;
+  int FullHolders(LogId log, const EpochEntry& entry, Lsn from, Lsn to, const DiskId* without) const;
+  void CheckOneContent(LogId id, const EpochEntry& entry, Lsn from, Lsn to);
+
+  const Holdings* holdings_;
+  std::map<LogId, Log> logs_;
+  std::optional<Finding> finding_;
+  uint64_t acked_ = 0;
+};
+
+// The simulated application's records are one 64-bit number each (and padding), its state a hash over them.
+uint64_t NextState(uint64_t state, Lsn lsn, uint64_t payload);
+std::string EncodePayload(uint64_t payload, size_t padding);
+uint64_t DecodePayload(std::string_view bytes);
+
+}  // namespace understudy::sim

@@ -1,0 +1,292 @@
+#include "tests/sim/stage.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/sim/random.h"
+#include "understudy/check.h"
+
+namespace understudy::sim {
+namespace {
+
+// Disks lost within this time count as lost at once: a compare-and-swap that names one of them may still be on its way.
+constexpr int64_t kLossWindowNs = 250 * kNsPerMs;
+
+}  // namespace
+
+Stage::Stage(const Plan& plan, Coverage* coverage)
+    : plan_(plan),
+      coverage_(coverage),
+      world_(plan.seed, plan.network),
+      oracle_(this),
+      metadata_(&world_, &oracle_, coverage) {
+  oracle_.now = [this] { return world_.now(); };
+  oracle_.on_finding = [this](const Finding& finding) {
+    if (world_.trace) world_.Say(std::string("BROKEN  ") + RuleName(finding.rule) + ": " + finding.text);
+    world_.Stop();
+  };
+  end_ = world_.now() + plan.run_us * 1000;
+  const auto find = [this](const DiskId& id) {
+    const auto number = static_cast<size_t>(Disk::NumberOf(id));
+    return number >= 1 && number <= disks_.size() ? disks_[number - 1].get() : nullptr;
+  };
+  for (int i = 1; i <= plan.disks; ++i) {
+    disks_.push_back(std::make_unique<Disk>(&world_, &metadata_, coverage, i, plan.speed, find));
+  }
+  Surroundings around;
+  around.world = &world_;
+  around.metadata = &metadata_;
+  around.oracle = &oracle_;
+  around.coverage = coverage;
+  around.find = find;
+  around.registry = [this] {
+    std::vector<Disk*> all;
+    for (auto& disk : disks_) all.push_back(disk.get());
+    return all;
+  };
+  int number = 0;
+  for (int l = 1; l <= plan.logs; ++l) {
+    Chain chain;
+    chain.log = LogId(static_cast<uint64_t>(l));
+    chain.name = "log";
+    chain.replicas_target = plan.replicas;
+    chain.ack_quorum = plan.quorum;
+    metadata_.AddLog(chain);
+    for (int i = 1; i <= plan.programs; ++i) {
+      const std::string name = std::string(1, static_cast<char>('a' + l - 1)) + std::to_string(i);
+      programs_.push_back(std::make_unique<Application>(around, name, ++number, chain.log, plan.workload));
+    }
+  }
+  nodes_ = world_.nodes();
+  for (int l = 1; l <= plan.logs; ++l) {
+    readers_.push_back(std::make_unique<Application>(around, "reader" + std::to_string(l), ++number,
+                                                     LogId(static_cast<uint64_t>(l)), plan.workload));
+  }
+  Stream drift = world_.StreamFor(0xD21F7);
+  for (NodeId node = 0; node < nodes_; ++node) {
+    world_.SetDrift(node, static_cast<int>(drift.Between(-plan.drift_ppm, plan.drift_ppm)));
+  }
+}
+
+const std::vector<Stored>* Stage::Find(const DiskId& id, LogId log, Epoch epoch) const {
+  const Disk& disk = *disks_[static_cast<size_t>(Disk::NumberOf(id)) - 1];
+  return disk.trusted(id) ? disk.Find(log, epoch) : nullptr;
+}
+
+bool Stage::HoldsCheckpoint(const DiskId& id, LogId log, uint64_t checkpoint) const {
+  const Disk& disk = *disks_[static_cast<size_t>(Disk::NumberOf(id)) - 1];
+  return disk.trusted(id) && disk.HoldsCheckpoint(log, checkpoint);
+}
+
+Application* Stage::WriterOf(LogId log) {
+  for (auto& program : programs_) {
+    if (program->log() == log && program->accepting()) return program.get();
+  }
+  return nullptr;
+}
+
+Epoch Stage::LastEpoch(LogId log) const {
+  const EpochEntry* last = metadata_.value(log).chain.last();
+  return last == nullptr ? Epoch(0) : last->epoch;
+}
+
+// The table of survivable faults: at most A - 1 disks lost at a time, at least A left, and nothing on the last copy.
+bool Stage::MayLose(const Disk& disk) const {
+  if (!disk.trusted(disk.id())) return true;
+  const auto recently =
+      std::count_if(losses_.begin(), losses_.end(), [&](Instant at) { return world_.now() - at < kLossWindowNs; });
+  if (recently + 1 >= plan_.quorum) return false;
+  const auto left = std::count_if(disks_.begin(), disks_.end(), [&](const auto& other) {
+    return other.get() != &disk && other->trusted(other->id());
+  });
+  return left >= plan_.replicas && oracle_.MayLose(disk.id());
+}
+
+void Stage::AtEndOf(int64_t for_us, Task task) {
+  world_.At(std::min(world_.now() + for_us * 1000, end_), std::move(task));
+}
+
+void Stage::Play() {
+  const Instant begin = world_.now();
+  for (const Event& event : plan_.events) {
+    world_.At(begin + event.at_us * 1000, [this, &event] { Do(event); });
+  }
+  Sample();
+  world_.RunUntil(end_);
+}
+
+// What state the cluster is in, roughly: for the estimate of how many different ones a hunt has seen.
+void Stage::Sample() {
+  uint64_t print = 0;
+  for (const auto& program : programs_) print = Mix(print, program->Fingerprint());
+  for (int l = 1; l <= plan_.logs; ++l) {
+    const Chain& chain = metadata_.value(LogId(static_cast<uint64_t>(l))).chain;
+    print =
+        Mix(print, std::min<uint64_t>(chain.epochs.size(), 4) | std::min<uint64_t>(chain.checkpoints.size(), 2) << 3 |
+                       (chain.pins.empty() ? 0u : 32u) | (chain.trim_lsn > Lsn(0) ? 64u : 0u));
+    for (const auto& disk : disks_) print = Mix(print, disk->Fingerprint(LogId(static_cast<uint64_t>(l))));
+  }
+  coverage_->State(print);
+  world_.After(kNsPerMs, [this] { Sample(); });
+}
+
+void Stage::Do(const Event& event) {
+  if (world_.trace) world_.Say("PLAN  " + ToText(event));
+  const auto& args = event.args;
+  switch (event.action) {
+    case Action::kCut: {
+      const NodeId from = node(args[0]), to = node(args[1]);
+      if (from == to) return;
+      coverage_->Hit(Fault::link_cut);
+      world_.Cut(from, to, true);
+      return AtEndOf(args[2], [this, from, to] { world_.Cut(from, to, false); });
+    }
+    case Action::kIsolate: {
+      coverage_->Hit(Fault::node_isolated);
+      const NodeId alone = node(args[0]);
+      const auto cut = [this, alone](bool yes) {
+        for (NodeId other = 0; other < nodes_; ++other) {
+          if (other == alone) continue;
+          world_.Cut(alone, other, yes);
+          world_.Cut(other, alone, yes);
+        }
+      };
+      cut(true);
+      return AtEndOf(args[1], [cut] { cut(false); });
+    }
+    case Action::kFreeze: {
+      coverage_->Hit(Fault::node_frozen);
+      const NodeId frozen = node(args[0]);
+      world_.Freeze(frozen, true);
+      return AtEndOf(args[1], [this, frozen] { world_.Freeze(frozen, false); });
+    }
+    case Action::kJump:
+      coverage_->Hit(Fault::clock_jump);
+      return world_.JumpClock(node(args[0]), args[1] * 1000);
+    case Action::kCasReplyLost:
+      return metadata_.LoseNextReply(log(args[0]));
+    case Action::kCasLate:
+      return metadata_.HoldNextCas(log(args[0]), args[1] * 1000);
+    case Action::kOutage:
+      metadata_.SetOutage(args[0] == 1 ? Metadata::Outage::kRefuses : Metadata::Outage::kSilent);
+      return AtEndOf(args[1], [this] { metadata_.SetOutage(Metadata::Outage::kNone); });
+    case Action::kCrash:
+    case Action::kFsyncError:
+    case Action::kFull:
+    case Action::kSlow:
+    case Action::kHang:
+    case Action::kFlip:
+    case Action::kWipe:
+    case Action::kCopy:
+    case Action::kRollBack:
+      return DoToDisk(event);
+    default:
+      return DoToProgram(event);
+  }
+}
+
+void Stage::DoToDisk(const Event& event) {
+  const auto& args = event.args;
+  Disk& target = disk(args[0]);
+  const auto lose = [&] {
+    if (!MayLose(target)) return false;
+    if (target.trusted(target.id())) losses_.push_back(world_.now());
+    return true;
+  };
+  switch (event.action) {
+    case Action::kCrash:
+      return target.Crash(static_cast<CrashPoint>(args[1] % 5), args[2] != 0, static_cast<size_t>(args[3]),
+                          args[4] * 1000);
+    case Action::kFsyncError:
+      return target.FailNextSync(args[1] * 1000);
+    case Action::kFull:
+      coverage_->Hit(Fault::disk_full);
+      target.SetFull(true);
+      return AtEndOf(args[1], [&target] { target.SetFull(false); });
+    case Action::kSlow:
+      coverage_->Hit(Fault::disk_slow);
+      target.SetSlow(static_cast<int>(args[1]));
+      return AtEndOf(args[2], [&target] { target.SetSlow(1); });
+    case Action::kHang:
+      coverage_->Hit(Fault::disk_hung);
+      target.SetHung(true);
+      return AtEndOf(args[1], [&target] { target.SetHung(false); });
+    case Action::kFlip:
+      if (target.trusted(target.id()) && lose()) target.FlipBit(static_cast<uint64_t>(args[1]));
+      break;
+    case Action::kWipe:
+      if (lose()) target.Wipe(args[1] * 1000);
+      break;
+    case Action::kCopy:
+      return target.KeepCopy();
+    case Action::kRollBack:
+      if (target.has_copy() && target.trusted(target.id()) && lose()) target.RollBack(args[1] * 1000);
+      break;
+    default:
+      UNDERSTUDY_CHECK(false);
+  }
+  oracle_.Audit();
+}
+
+void Stage::DoToProgram(const Event& event) {
+  const auto& args = event.args;
+  if (event.action == Action::kCheckpoint || event.action == Action::kBurst || event.action == Action::kQuiet) {
+    const LogId of = log(args[0]);
+    if (event.action == Action::kQuiet) {
+      const auto quiet = [this, of](bool yes) {
+        for (auto& program : programs_) {
+          if (program->log() == of) program->SetQuiet(yes);
+        }
+      };
+      quiet(true);
+      return AtEndOf(args[1], [quiet] { quiet(false); });
+    }
+    Application* writer = WriterOf(of);
+    if (writer == nullptr) return;
+    return event.action == Action::kBurst ? writer->Burst(static_cast<int>(args[1])) : writer->SaveCheckpoint();
+  }
+  Application& target = program(args[0]);
+  Application* writer = WriterOf(target.log());
+  switch (event.action) {
+    case Action::kKill:
+      return target.Kill();
+    case Action::kTakeOver: {
+      if (target.writing()) return;
+      if (writer != nullptr) coverage_->Hit(Reached::takeover_against_living_writer);
+      const bool other = std::any_of(programs_.begin(), programs_.end(), [&](const auto& program) {
+        return program.get() != &target && program->log() == target.log() && program->taking_over();
+      });
+      if (other) coverage_->Hit(Reached::takeover_two_at_once);
+      return target.TakeOver(LastEpoch(target.log()));
+    }
+    case Action::kRecover: {
+      if (writer != nullptr || target.taking_over() || target.writing()) return;
+      const EpochEntry* last = metadata_.value(target.log()).chain.last();
+      if (last != nullptr && last->closed()) coverage_->Hit(Reached::takeover_of_closed_epoch);
+      return target.TakeOver(LastEpoch(target.log()));
+    }
+    case Action::kHandOver: {
+      Application& to = program((args[0] / plan_.programs) * plan_.programs + args[1]);
+      if (writer == nullptr || &to == writer || to.writing()) return;
+      const AttemptId attempt = to.DrawAttempt();
+      if (!writer->HandOver(&to, attempt, args[2] * 1000)) return;
+      return world_.AfterOn(to.node(), args[3] * 1000, [this, &to, attempt] {
+        if (!to.writing()) to.TakeOver(LastEpoch(to.log()), attempt);
+      });
+    }
+    case Action::kChangeReplicas:
+      if (writer != nullptr) writer->ChangeReplicas(static_cast<uint64_t>(args[1]), args[2] * 1000);
+      return;
+    case Action::kFollow:
+      if (!target.writing() && !target.following()) target.Follow();
+      return;
+    case Action::kMirror:
+      if (writer == nullptr || &target == writer || target.writing()) return;
+      if (args[1] != 0 && !target.following()) target.Follow();
+      return writer->MirrorTo(args[1] != 0 ? &target : nullptr);
+    default:
+      UNDERSTUDY_CHECK(false);
+  }
+}
+
+}  // namespace understudy::sim

@@ -88,11 +88,23 @@ std::string EtcdCluster::endpoints_list() const {
 
 std::string EtcdCluster::data_dir(size_t member) const { return folder_ + "/" + members_[member].name; }
 
+std::string EtcdCluster::MembersList() const {
+  std::string list;
+  for (const Member& member : members_) list += (list.empty() ? "" : ",") + member.name + "=" + member.peer;
+  return list;
+}
+
+void EtcdCluster::Restore(size_t index, const std::string& snapshot) {
+  const Member& member = members_[index];
+  UNDERSTUDY_CHECK(member.process == nullptr);
+  UNDERSTUDY_CHECK(std::system(("rm -rf '" + data_dir(index) + "'").c_str()) == 0);
+  Etcdctl("snapshot restore " + snapshot + " --name " + member.name + " --data-dir " + data_dir(index) +
+          " --initial-cluster " + MembersList() + " --initial-advertise-peer-urls " + member.peer);
+}
+
 void EtcdCluster::Start(size_t index) {
   Member& member = members_[index];
   UNDERSTUDY_CHECK(member.process == nullptr);
-  std::string cluster;
-  for (const Member& one : members_) cluster += (cluster.empty() ? "" : ",") + one.name + "=" + one.peer;
   std::vector<std::string> flags = {"--name",
                                     member.name,
                                     "--data-dir",
@@ -106,7 +118,7 @@ void EtcdCluster::Start(size_t index) {
                                     "--initial-advertise-peer-urls",
                                     member.peer,
                                     "--initial-cluster",
-                                    cluster,
+                                    MembersList(),
                                     "--heartbeat-interval",
                                     std::to_string(options_.heartbeat_ms),
                                     "--election-timeout",

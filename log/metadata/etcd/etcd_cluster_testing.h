@@ -44,6 +44,9 @@ class EtcdCluster {
   bool WaitUntilServing(std::optional<size_t> member = {});
   size_t Leader();  // waits until there is one
 
+  // What an operator does with a backup: the member's data directory becomes what the snapshot holds. It must not run.
+  void Restore(size_t member, const std::string& snapshot);
+
   // Runs `etcdctl ARGUMENTS` (API v3) against the members; what it printed. Fails the program when it fails.
   std::string Etcdctl(const std::string& arguments);
   // POST of JSON to a member; the body, or nothing unless status 200.
@@ -56,6 +59,8 @@ class EtcdCluster {
     std::string peer;
     std::unique_ptr<Process> process;
   };
+  std::string MembersList() const;
+
   EtcdClusterOptions options_;
   std::string folder_;
   std::vector<Member> members_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "log/env/logging.h"
 
@@ -96,11 +97,12 @@ class EtcdConnection::Impl {
       reply.outcome = on_bytes({bytes, size});
       return reply.outcome == HttpReply::Outcome::kAnswered;
     };
+    request.response_handler = [&](const httplib::Response& head) {
+      reply.status = head.status;
+      return true;
+    };
     const httplib::Result result = client.send(request);
-    if (result) {
-      reply.status = result->status;
-      return reply;
-    }
+    if (result) return reply;
     if (reply.outcome == HttpReply::Outcome::kAnswered) {
       // Only a connection that never was is certain not to have carried the request.
       const bool never =
@@ -146,6 +148,10 @@ HttpReply EtcdConnection::Post(size_t endpoint, const char* path, const std::str
     reply.error = "an answer of more than " + std::to_string(body_bytes_max) + " bytes";
   } else if (reply.outcome == HttpReply::Outcome::kLost && reply.error.empty()) {
     reply.error = "no whole answer in " + std::to_string(timeout_ms) + " ms";
+  }
+  // The gateway ends a refusal with trailers, which this version of the library takes for a broken answer.
+  if (reply.outcome == HttpReply::Outcome::kLost && reply.status >= 400 && nlohmann::json::accept(answer)) {
+    reply.outcome = HttpReply::Outcome::kAnswered;
   }
   reply.body = std::move(answer);
   return reply;

@@ -10,7 +10,7 @@ namespace understudy::etcd {
 namespace {
 
 constexpr int64_t kPauseMsMin = 50;
-constexpr int64_t kPauseMsMax = 2000;
+constexpr int64_t kPauseMsMax = 1000;
 constexpr int64_t kAbortEveryMs = 20;
 
 }  // namespace

@@ -71,36 +71,46 @@ Result<Reply> RespConnection::Ask(const std::vector<std::string>& words, int tim
   for (const std::string& word : words) {
     request += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
   }
-  const auto give_up = [this](const Status& status) {
+  const Status sent = SendAll(request, timeout_ms);
+  Result<Reply> reply = sent.ok() ? ReadReply(timeout_ms) : Result<Reply>(sent);
+  if (!reply.ok()) {
     Close();
-    return Status(StatusCode::kOutcomeUnknown, status.message());
-  };
-  if (const Status sent = SendAll(request, timeout_ms); !sent.ok()) {
-    return give_up(sent);
+    return Status(StatusCode::kOutcomeUnknown, reply.status().message());
   }
+  return reply;
+}
+
+Result<Reply> RespConnection::ReadReply(int timeout_ms) {
   Result<std::string> line = ReadLine(timeout_ms);
   if (!line.ok()) {
-    return give_up(line.status());
+    return line.status();
   }
   const char type = line->empty() ? '\0' : (*line)[0];
-  Reply reply{Reply::Kind::kText, line->empty() ? std::string() : line->substr(1)};
+  Reply reply{Reply::Kind::kText, line->empty() ? std::string() : line->substr(1), {}};
   if (type == '-') {
     reply.kind = Reply::Kind::kError;
   } else if (type == ':') {
     reply.kind = Reply::Kind::kInteger;
+  } else if (type == '*') {
+    reply.kind = Reply::Kind::kArray;
+    for (long i = std::strtol(reply.text.c_str(), nullptr, 10); i > 0; --i) {
+      Result<Reply> item = ReadReply(timeout_ms);
+      if (!item.ok()) {
+        return item.status();
+      }
+      reply.items.push_back(std::move(item->text));
+    }
   } else if (type == '$' && reply.text == "-1") {
     reply.kind = Reply::Kind::kNull;
   } else if (type == '$') {
     const size_t size = std::strtoul(reply.text.c_str(), nullptr, 10);
     while (in_.size() < size + 2) {
-      if (const Status more = Fill(timeout_ms); !more.ok()) {
-        return give_up(more);
-      }
+      UNDERSTUDY_RETURN_IF_ERROR(Fill(timeout_ms));
     }
     reply.text = in_.substr(0, size);
     in_.erase(0, size + 2);
   } else if (type != '+') {
-    return give_up({StatusCode::kCorruption, "not a reply: " + *line});
+    return Status(StatusCode::kCorruption, "not a reply: " + *line);
   }
   return reply;
 }

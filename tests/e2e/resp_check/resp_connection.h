@@ -10,8 +10,9 @@
 namespace understudy::resp_check {
 
 struct Reply {
-  enum class Kind { kText, kError, kInteger, kNull } kind = Kind::kNull;  // arrays are not asked for
+  enum class Kind { kText, kError, kInteger, kNull, kArray } kind = Kind::kNull;
   std::string text;
+  std::vector<std::string> items;  // kArray: of texts; nothing in it is an array
 };
 
 class RespConnection {
@@ -32,6 +33,7 @@ class RespConnection {
   Result<Reply> Ask(const std::vector<std::string>& words, int timeout_ms);
 
  private:
+  Result<Reply> ReadReply(int timeout_ms);
   Status SendAll(const std::string& bytes, int timeout_ms);
   Result<std::string> ReadLine(int timeout_ms);
   Status Fill(int timeout_ms);

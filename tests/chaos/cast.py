@@ -127,6 +127,13 @@ class Cast:
         one = next((one for one in status["services"] if one["name"] == service), None) if status else None
         return one["primary"] if one and one["primary"] else None
 
+    def leader(self):
+        """The name of the coordinator that leads."""
+        def probe():
+            status = self.status()
+            return next((one["name"] for one in status["coordinators"] if one["leads"]), None) if status else None
+        return wait_until("a coordinator leads", 30, probe)
+
     def endpoints(self):
         return [f"{self.hosts[name].ip}:{APPLICATION_PORT}" for name in NODES]
 

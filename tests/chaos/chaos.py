@@ -144,7 +144,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--keep", action="store_true", help="keep logs and histories of a good run, too")
-    parser.add_argument("--scenario", help="a directed scenario instead of random faults, or 'all'; see --list")
+    parser.add_argument("--scenario", help="a directed scenario instead of random faults; see --list")
     parser.add_argument("--list", action="store_true", help="name the scenarios")
     options = parser.parse_args()
     if options.list:

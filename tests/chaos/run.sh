@@ -5,7 +5,7 @@
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for tool in ip unshare nsenter mount python3; do
+for tool in ip unshare setpriv nsenter mount etcd python3; do
   command -v "$tool" > /dev/null || { echo "chaos: no '$tool' here, skipped" >&2; exit 77; }
 done
 if [ "$(id -u)" != 0 ] || [ ! -c /dev/net/tun ] || ! unshare --mount --net --pid --fork true 2> /dev/null; then
@@ -23,20 +23,22 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/us-chaos.XXXXXX")
 echo $$ > "$folder/owner"
 mkdir -p /run/netns
 
-# Process 1 of the namespace takes in the orphans; when it goes, the kernel ends all the others.
+# Process 1 of the namespace takes in the orphans; when it goes, the kernel ends all the others. It goes when unshare goes,
+# and that when this script does, however it ends.
 # shellcheck disable=SC2016
-unshare --mount --net --pid --fork --kill-child --mount-proc bash -c '
+setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --mount-proc bash -c '
   mount -t tmpfs none /run/netns && ip link set lo up && python3 "$@"
   exit $?' chaos "$here/chaos.py" --folder "$folder" "$@" &
 child=$!
-# shellcheck disable=SC2064
-trap "kill -9 $child 2> /dev/null" EXIT
+clean_up() {
+  kill -9 "$child" 2> /dev/null
+  wait "$child" 2> /dev/null
+  if [ -e "$folder/keep" ]; then
+    echo "chaos: logs, histories and data are in $folder"
+  else
+    rm -rf "$folder"
+  fi
+}
+trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 wait "$child"
-status=$?
-if [ -e "$folder/keep" ]; then
-  echo "chaos: logs, histories and data are in $folder"
-else
-  rm -rf "$folder"
-fi
-exit "$status"

@@ -69,6 +69,7 @@ class NodeImpl : public Node {
   void StopFollowing(std::function<void()> reset_done);
   void Prepare(StatusCallback done);
   void Handover(const Command& command, StatusCallback done);
+  void DrainAndMove(const Command& command, const VersionedChain& chain, StatusCallback done);
   void TakeOver(const Command& command, StatusCallback done);
   void OnTakeover(const TakeoverResult& result);
   void FinishTakeover(const Status& status, bool keep_following);

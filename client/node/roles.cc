@@ -141,11 +141,22 @@ void NodeImpl::Handover(const Command& command, StatusCallback done) {
   if (role() != Role::kPrimary || handing_over_) return done(WrongRole("primary that is not moving hands over"));
   if (command.attempt.none()) return done(Status(StatusCode::kInvalidArgument, "no attempt id to hand over to"));
   handing_over_ = true;
-  listener_thread_.Run([this, command, done = std::move(done)] {
+  // Before anybody holds a write back: without metadata there is no handover, and the epoch goes on as if none had been
+  // asked for.
+  const Instant give_up = runtime_.Now() + kDrainNsMax;
+  Chains(log_)->Read([this, command, give_up, done = std::move(done)](const Result<VersionedChain>& chain) {
+    if (chain.ok() && runtime_.Now() < give_up && role() == Role::kPrimary) return DrainAndMove(command, *chain, done);
+    handing_over_ = false;
+    done(Status(StatusCode::kUnavailable, "the metadata cannot be read in time: " + chain.status().message()));
+  });
+}
+
+void NodeImpl::DrainAndMove(const Command& command, const VersionedChain& chain, StatusCallback done) {
+  listener_thread_.Run([this, command, chain, done = std::move(done)] {
     listener_->OnHandoverBegins();
-    runtime_.Run([this, command, done] {
+    runtime_.Run([this, command, chain, done] {
       writer_->Handover(
-          {command.node, command.endpoint}, command.attempt, runtime_.Now() + kDrainNsMax,
+          {command.node, command.endpoint}, command.attempt, chain, runtime_.Now() + kDrainNsMax,
           [this, command, done](const Status& status) {
             handing_over_ = false;
             if (status.ok()) {

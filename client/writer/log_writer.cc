@@ -289,8 +289,8 @@ void LogWriter::Begin(ChainStore* chains, const Chain& chain) {
 
 bool LogWriter::writing() const { return impl_->open; }
 
-void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, Instant drain_deadline,
-                         std::function<void(Status)> done) {
+void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, const VersionedChain& chain,
+                         Instant drain_deadline, std::function<void(Status)> done) {
   Impl& impl = *impl_;
   if (!impl.open || impl.moving || impl.handover_done || !impl.writer->accepting()) {
     return done(Status(StatusCode::kFailedPrecondition, "not the writer, or moving already"));
@@ -309,6 +309,7 @@ void LogWriter::Handover(const Owner& owner, const AttemptId& attempt, Instant d
     if (!replica.dropped) move.disks.push_back(replica.disk);
   }
   move.ack_quorum = std::min(impl.entry.ack_quorum, static_cast<int>(move.disks.size()));
+  move.base = chain;
   move.deadline = drain_deadline;
   impl.Step(std::move(move));
 }

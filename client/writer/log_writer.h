@@ -70,7 +70,9 @@ class LogWriter {
   // Gives the epoch to `attempt` of `owner`: refuses appends, drains until `drain_deadline`, closes it in the chain.
   // On success everything appended is acknowledged and this writer is over (`fenced` is not called). On failure
   // appends are accepted again, unless `fenced` was called first.
-  void Handover(const Owner& owner, const AttemptId& attempt, Instant drain_deadline, std::function<void(Status)> done);
+  // `chain` was read since the handover was asked for: appends are not held up for metadata that cannot be reached.
+  void Handover(const Owner& owner, const AttemptId& attempt, const VersionedChain& chain, Instant drain_deadline,
+                std::function<void(Status)> done);
   // Pushes to the spare at `address` as well, and again whenever that breaks; empty: no more.
   void MirrorTo(const std::string& address);
   bool mirroring() const;

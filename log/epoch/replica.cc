@@ -441,7 +441,7 @@ void Replica::Step(const ReplicaInput& input, Instant now, ReplicaEffects* out) 
     void operator()(const ReplicaSeal& in) { impl.Seal(in.token, in.request, out); }
     void operator()(const ReplicaBarrier& in) { impl.Barrier(in.token, in.request, now, out); }
     void operator()(const ReplicaRead& in) { impl.Read(in.token, in.request, now, out); }
-    void operator()(const ReplicaFetch& in) { impl.Fetch(in.token, in.request, out); }
+    void operator()(const ReplicaFetch& in) { impl.Fetch(in, out); }
     void operator()(const ReplicaTrim& in) { impl.Trim(in.token, in.request, out); }
     void operator()(const ReplicaStatusAsk& in) {
       const Status refusal = impl.Refusal(in.request.disk);
@@ -480,6 +480,11 @@ void Replica::Step(const ReplicaInput& input, Instant now, ReplicaEffects* out) 
 }
 
 ReplicaStatusResponse Replica::StatusOf(LogId log, Instant now) const { return impl_->StatusOf(log, now); }
+
+Lsn Replica::DurableTail(LogId log, Epoch epoch) const {
+  const Impl::EpochState* state = Impl::FindEpoch(impl_->Find(log), epoch);
+  return state == nullptr ? Lsn() : state->durable;
+}
 
 std::vector<LogId> Replica::Logs() const {
   std::vector<LogId> ids;

@@ -28,7 +28,9 @@ struct ReplicaOptions {
   size_t fetches_max = 64;               // copies onto this disk at one time
   size_t comparisons_max = 1u << 14;     // duplicates whose stored checksum is being looked up
   uint32_t fetch_read_bytes = 4u << 20;  // asked of a source at a time; the next read follows once it is durable
-  int fetch_rounds = 3;                  // times all sources are tried without progress before a fetch gives up
+  uint32_t background_read_bytes =
+      256u << 10;        // the same for background fetches: an append may have to wait behind one
+  int fetch_rounds = 3;  // times all sources are tried without progress before a fetch gives up
 };
 
 // ---- inputs ----
@@ -53,6 +55,7 @@ struct ReplicaRead {
 struct ReplicaFetch {
   Token token = 0;
   FetchRequest request;
+  bool background = false;  // repair, which nobody waits for: smaller pieces, and FetchReads that say so
 };
 struct ReplicaTrim {
   Token token = 0;
@@ -158,6 +161,7 @@ struct FetchRead {
   Token token = 0;  // the replica's own
   FetchSource source;
   ReadRequest request;
+  bool background = false;  // of a ReplicaFetch that was: all others first
 };
 
 struct ReplicaEffects {
@@ -211,6 +215,9 @@ class Replica {
 
   // What a log looks like now; kNotFound in `code` for one never heard of. `bytes` is not filled in.
   ReplicaStatusResponse StatusOf(LogId log, Instant now) const;
+  // The last LSN of (log, epoch) that is durable here; 0 for an epoch never heard of. All below it is, too, but for
+  // what was trimmed.
+  Lsn DurableTail(LogId log, Epoch epoch) const;
   std::vector<LogId> Logs() const;
   bool retired() const;
   size_t parked_reads() const;

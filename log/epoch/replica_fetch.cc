@@ -12,9 +12,10 @@ namespace {
 constexpr size_t kFetchSourcesMax = 16;
 }
 
-void Replica::Impl::Fetch(Token token, const FetchRequest& request, ReplicaEffects* out) {
+void Replica::Impl::Fetch(const ReplicaFetch& input, ReplicaEffects* out) {
+  const FetchRequest& request = input.request;
   const auto refuse = [&](StatusCode code, std::string why) {
-    out->fetches.push_back({token, {code, std::move(why), {}}});
+    out->fetches.push_back({input.token, {code, std::move(why), {}}});
   };
   const Status refusal = Refusal(request.disk);
   if (!refusal.ok()) {
@@ -32,8 +33,9 @@ void Replica::Impl::Fetch(Token token, const FetchRequest& request, ReplicaEffec
   if (epoch == nullptr) return refuse(StatusCode::kResourceExhausted, std::move(why_not));
 
   auto fetch = std::make_unique<FetchState>();
-  fetch->token = token;
+  fetch->token = input.token;
   fetch->request = request;
+  fetch->background = input.background;
   fetch->log = log;
   fetch->epoch = epoch;
   ++epoch->fetches;
@@ -88,8 +90,8 @@ void Replica::Impl::ContinueFetch(FetchState* fetch, ReplicaEffects* out) {
   read.epoch = request.epoch;
   read.from = fetch->Held() + 1;
   read.to = request.to;
-  read.bytes_max = options.fetch_read_bytes;
-  out->fetch_reads.push_back({fetch->read_token, source, std::move(read)});
+  read.bytes_max = fetch->background ? options.background_read_bytes : options.fetch_read_bytes;
+  out->fetch_reads.push_back({fetch->read_token, source, std::move(read), fetch->background});
 }
 
 void Replica::Impl::OnFetchRead(const FetchReadDone& input, ReplicaEffects* out) {

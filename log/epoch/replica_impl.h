@@ -76,6 +76,7 @@ struct Replica::Impl {
   struct FetchState {
     Token token = 0;
     FetchRequest request;
+    bool background = false;
     LogState* log = nullptr;
     EpochState* epoch = nullptr;
     uint64_t begin_seq = 0;  // the seal (and trim) that must be durable first
@@ -124,7 +125,7 @@ struct Replica::Impl {
   void AnswerRead(Token token, StatusCode code, std::string detail, Lsn commit, Lsn trim, ReplicaEffects* out);
 
   // replica_fetch.cc
-  void Fetch(Token token, const FetchRequest& request, ReplicaEffects* out);
+  void Fetch(const ReplicaFetch& input, ReplicaEffects* out);
   void ContinueFetch(FetchState* fetch, ReplicaEffects* out);
   void OnFetchRead(const FetchReadDone& input, ReplicaEffects* out);
   Status TakeFetched(FetchState* fetch, std::string_view bytes, bool* progress, ReplicaEffects* out);

@@ -73,6 +73,8 @@ struct WriterMove {
   AttemptId attempt;
   std::vector<ReplicaRef> disks;  // of the next epoch, live; at least ack_quorum
   int ack_quorum = 1;
+  // The chain as it was read a moment ago: spares the drain a read. Without it the core reads.
+  std::optional<VersionedChain> base = {};
   // Give up at this instant when the CAS has not been sent by then (not drained, metadata not read); the epoch goes on.
   Instant deadline = Instant::Never();
 };

@@ -60,6 +60,7 @@ void Writer::Impl::Move(const WriterMove& input, Instant now, WriterEffects* out
   move = input;
   move_phase = MovePhase::kPreparing;
   base.reset();
+  if (input.base.has_value() && !chain.busy()) return OnChain({ChainClient::Verdict::kLost, *input.base}, now, out);
   // The chain is read while appends go on (or drain): the freeze lasts one CAS, not a read and a CAS.
   if (!chain.busy()) chain.Read(now, &out->chain_ops);
 }

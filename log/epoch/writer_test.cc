@@ -385,18 +385,51 @@ TEST_F(WriterTest, HandoverDrainsFirst) {
   EXPECT_FALSE(writer_->MayServe(Ms(0)));
 }
 
-TEST_F(WriterTest, HandoverWhoseDrainMeetsASealLooksAtTheChainBeforeItsCas) {
+TEST_F(WriterTest, HandoverWithTheChainInHandReadsItNoMore) {
+  WriterMove move;
+  move.handover = true;
+  move.owner = {"other", ""};
+  move.attempt = kA2;
+  move.disks = entry_.disks;
+  move.base = ChainNow(9);
   const auto sent = Append(1);
-  EXPECT_FALSE(StartMove(true).has_value());  // not drained
-  Answer(sent[0], StatusCode::kFenced);
-  ASSERT_THAT(out_.chain_ops, SizeIs(1));  // who sealed it?
-  const ChainOp look = out_.chain_ops.at(0);
+  Step(move);
+  EXPECT_THAT(out_.chain_ops, IsEmpty()) << "drains first";
+  Ok(sent[0], 1);
   Ok(sent[1], 1);
-  EXPECT_THAT(Ok(sent[2], 1).chain_ops, IsEmpty());  // drained, but one question at a time
-  Step(ChainReadDone{look.token, Status::Ok(), ChainNow(6)});
   ASSERT_THAT(out_.chain_ops, SizeIs(1));
-  EXPECT_EQ(out_.chain_ops.at(0).kind, ChainOp::Kind::kCas);
-  EXPECT_EQ(out_.chain_ops.at(0).expected_version, 6u);
+  EXPECT_EQ(out_.chain_ops[0].kind, ChainOp::Kind::kCas);
+  EXPECT_EQ(out_.chain_ops[0].expected_version, 9u);
+}
+
+TEST_F(WriterTest, HandoverThatDrainsWhileASealIsLookedIntoWaitsForThatLook) {
+  const auto sent = Append(1);
+  EXPECT_FALSE(StartMove(true).has_value());
+  Answer(sent[2], StatusCode::kFenced);
+  ASSERT_THAT(out_.chain_ops, SizeIs(1));
+  const Token look = out_.chain_ops[0].token;
+  Ok(sent[0], 1);
+  Ok(sent[1], 1);  // drained
+  EXPECT_THAT(out_.chain_ops, IsEmpty());
+  EXPECT_FALSE(writer_->frozen());
+  Step(ChainReadDone{look, Status::Ok(), ChainNow(6)});
+  ASSERT_THAT(out_.chain_ops, SizeIs(1));
+  EXPECT_EQ(out_.chain_ops[0].expected_version, 6u);
+  EXPECT_TRUE(writer_->frozen());
+}
+
+TEST_F(WriterTest, ChainInHandThatNamesAnotherOwnerFences) {
+  WriterMove move;
+  move.handover = true;
+  move.attempt = kA2;
+  move.disks = entry_.disks;
+  EpochEntry other = entry_;
+  other.attempt = {3, 3};
+  move.base = VersionedChain{9, ChainOf({other})};
+  Step(move);
+  EXPECT_TRUE(out_.fenced.has_value());
+  EXPECT_FALSE(out_.move->status.ok());
+  EXPECT_TRUE(writer_->over());
 }
 
 TEST_F(WriterTest, HandoverEndsTheWriterAndTellsTheSpare) {

@@ -1,0 +1,263 @@
+"""A service on three log servers whose metadata are in a real etcd, while etcd freezes, loses its quorum or its leader.
+
+usage: etcd_test.py BUILD_DIR [unittest arguments]"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "deploy"))
+from local_cluster import Failed, Load, free_ports, node_of, service_of, serving  # noqa: E402
+from etcd_processes import Etcd  # noqa: E402
+
+BUILD = None  # of the command line
+NODES = ["n1", "n2", "n3"]
+# Longer than every timeout on the way to etcd, and than the node and takeover timeouts below.
+OUTAGE_S = float(os.environ.get("UNDERSTUDY_OUTAGE_S", "6"))
+SILENCE_S_MAX = 1.5  # a healthy primary on a busy machine acknowledges something in that time
+
+
+class Roles:
+    """understudyd coordinator, three log servers and one understudyd with the agents, each a process."""
+
+    def __init__(self, data, etcd):
+        self.data, self.etcd, self.processes = data, etcd, {}
+        ports = free_ports(1 + 3 + len(NODES))
+        self.coordinator = f"127.0.0.1:{ports[0]}"
+        self.endpoints = [f"127.0.0.1:{port}" for port in ports[4:]]
+        self.flags = {"coordinator": ["coordinator", "--listen", self.coordinator, "--metadata", "etcd", "--etcd-endpoints",
+                                      etcd.endpoints, "--takeover-timeout-ms", "2000"],
+                      "agents": ["agent", "--coordinators", self.coordinator, "--stop-applications", "--nodes",
+                                 ",".join(f"{node}:{port}" for node, port in zip(NODES, ports[4:]))]}
+        for i in range(3):
+            self.flags[f"log{i}"] = ["log", "--log-listen", f"127.0.0.1:{ports[1 + i]}", "--node", f"s{i}",
+                                     "--coordinators", self.coordinator]
+        for name in self.flags:
+            self.start(name)
+
+    def start(self, name):
+        with open(self.data / f"{name}.log", "ab") as output:
+            self.processes[name] = subprocess.Popen(
+                [BUILD / "bin/understudyd", *self.flags[name], "--data-dir", self.data / name],
+                stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def check(self):
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise Failed(f"{name} ended by itself (status {process.returncode}), see {self.data}/{name}.log")
+
+    def command(self, *words, check=True):
+        done = subprocess.run([BUILD / "bin/understudy", *words, "--coordinator", self.coordinator],
+                              capture_output=True, text=True, timeout=60, check=False)
+        if check and done.returncode != 0:
+            raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
+        return done
+
+    def status(self):
+        self.check()
+        done = self.command("status", "--json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def wait(self, what, seconds, probe):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status = self.status()
+            result = status and probe(status)
+            if result:
+                return result
+            time.sleep(0.05)
+        raise Failed(f"within {seconds} s this did not happen: {what}; {json.dumps(self.status())[:2000]}")
+
+    def stop(self):
+        for name in sorted(self.processes):  # agents first: they stop the applications
+            self.processes[name].terminate()
+            try:
+                self.processes[name].wait(15)
+            except subprocess.TimeoutExpired:
+                self.processes[name].kill()
+                self.processes[name].wait()
+        mark = str(self.data).encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
+class EtcdTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.data = Path(tempfile.mkdtemp(prefix="etcd-e2e-", dir=BUILD))
+        cls.etcd = Etcd(cls.data)
+        cls.roles = Roles(cls.data, cls.etcd)
+        try:
+            cls.roles.wait("all nodes and disks are known", 30,
+                           lambda status: len(status["nodes"]) == len(NODES) and len(status.get("disks", [1] * 3)) == 3)
+            path = cls.data / "kv.json"
+            path.write_text(json.dumps({"name": "kv", "program": str(BUILD / "bin/resp_kv"), "spare": "WARM",
+                                        "standby": True, "replicas": 3, "ack_quorum": 2}), encoding="utf-8")
+            cls.roles.command("service", "apply", str(path))
+            cls.mirrored()
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.roles.stop()
+        cls.etcd.stop()
+        shutil.rmtree(cls.data, ignore_errors=True)
+
+    def setUp(self):
+        self.mirrored()
+        self.load = Load(BUILD, self.data, ["kv"], self.roles.endpoints, ["--connections", "3", "--keys", "200"])
+        self.addCleanup(self.load.stop)
+        self.addCleanup(self.restore)
+        self.grows(100, 30)
+
+    def restore(self):
+        self.etcd.thaw()
+        for member in self.etcd.members:
+            if member.process is None:
+                self.etcd.start(member)
+        self.etcd.wait_until_serving()
+
+    @classmethod
+    def mirrored(cls):
+        """Waits until kv is served and a spare mirrors it; the primary."""
+        def found(status):
+            service = serving(status, "kv")
+            spare = service and service["spare"]
+            return spare and spare["state"] == "MIRRORING" and spare["caught_up"] and service["primary"]
+        return cls.roles.wait("a spare mirrors kv", 60, found)
+
+    def acked(self):
+        return self.load.ask("status")["services"]["kv"]["acked"]
+
+    def grows(self, by, seconds):
+        """Waits until `by` more writes are acknowledged."""
+        begin, deadline = self.acked(), time.monotonic() + seconds
+        while self.acked() < begin + by:
+            self.assertLess(time.monotonic(), deadline, "no writes are acknowledged")
+            time.sleep(0.02)
+
+    def primary(self):
+        service = service_of(self.roles.status(), "kv")
+        return service and service["primary"] and (service["primary"]["node"], service["primary"]["pid"], service["epoch"])
+
+    def untouched_for(self, seconds):
+        """Appends go on, and the primary stays what it is, for so long."""
+        before, end, silent_since, acked = self.primary(), time.monotonic() + seconds, time.monotonic(), self.acked()
+        while time.monotonic() < end:
+            now = self.acked()
+            if now > acked:
+                acked, silent_since = now, time.monotonic()
+            self.assertLess(time.monotonic() - silent_since, SILENCE_S_MAX, "appends stand still")
+            self.assertEqual(self.primary(), before)
+            time.sleep(0.05)
+        self.roles.check()
+
+    def switches_over(self):
+        before = self.primary()
+        self.roles.wait("the switchover is done", 60,
+                        lambda _: self.roles.command("switchover", "kv", check=False).returncode == 0)
+        after = self.roles.wait("another node serves", 30, lambda status: (
+            lambda service: service and service["primary"]["node"] != before[0] and service["primary"])(serving(status, "kv")))
+        self.assertNotEqual(after["node"], before[0])
+        self.grows(50, 30)
+
+    def nothing_lost(self):
+        report = self.load.ask("verify")
+        self.assertTrue(report["ok"], report)
+
+    def events(self):
+        return json.loads(self.roles.command("events", "--json").stdout)["events"]
+
+    def test_frozen_etcd_disturbs_nothing_but_changes(self):
+        last = self.events()[-1]["seq"]
+        self.etcd.freeze()
+        self.untouched_for(OUTAGE_S)
+        self.etcd.thaw()
+        self.etcd.wait_until_serving()
+        self.untouched_for(2.0)
+        kinds = {event["kind"] for event in self.events() if event["seq"] > last}
+        self.assertFalse(kinds & {"takeover_started", "primary_suspect", "move_done", "node_missing"}, kinds)
+        self.switches_over()
+        self.nothing_lost()
+
+    def test_a_switchover_asked_for_while_etcd_is_frozen_holds_nothing_up(self):
+        before = self.primary()
+        self.etcd.freeze()
+        asked = subprocess.Popen([BUILD / "bin/understudy", "switchover", "kv", "--coordinator", self.roles.coordinator],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(asked.wait)
+        self.addCleanup(asked.kill)
+        self.untouched_for(OUTAGE_S)
+        self.etcd.thaw()
+        asked.wait(60)
+        self.roles.wait("kv is served", 30, lambda status: serving(status, "kv"))
+        if self.primary()[0] == before[0]:  # given up, or done once etcd was back: both are right
+            self.switches_over()
+        self.nothing_lost()
+
+    def test_lost_quorum_disturbs_nothing_but_changes(self):
+        for member in self.etcd.members[:2]:
+            member.kill()
+        self.untouched_for(OUTAGE_S)
+        for member in self.etcd.members[:2]:
+            self.etcd.start(member)
+        self.etcd.wait_until_serving()
+        self.switches_over()
+        self.nothing_lost()
+
+    def test_a_dead_leader_of_etcd_is_passed_over(self):
+        self.etcd.leader().kill()
+        self.switches_over()
+        self.nothing_lost()
+
+    def test_a_primary_that_dies_while_etcd_is_frozen_is_replaced_when_etcd_is_back(self):
+        node, pid, _ = self.primary()
+        self.etcd.freeze()
+        os.kill(pid, signal.SIGKILL)
+        self.roles.wait("the death is noticed", 20, lambda status: node_of(status, node)["pid"] != pid)
+        self.etcd.thaw()
+        self.roles.wait("kv is served by another process", 60,
+                        lambda status: (lambda service: service and service["primary"]["pid"] != pid)(serving(status, "kv")))
+        self.grows(50, 30)
+        self.nothing_lost()
+
+    def test_a_coordinator_that_starts_without_etcd_waits_for_it(self):
+        before = self.primary()
+        self.etcd.freeze()
+        coordinator = self.roles.processes["coordinator"]
+        coordinator.kill()
+        coordinator.wait()
+        self.roles.start("coordinator")
+        acked, end = self.acked(), time.monotonic() + OUTAGE_S
+        while time.monotonic() < end:
+            self.roles.check()
+            time.sleep(0.1)
+        self.assertGreater(self.acked(), acked, "appends stand still")
+        self.etcd.thaw()
+        self.roles.wait("the coordinator knows the service", 60, lambda status: serving(status, "kv"))
+        self.untouched_for(3.0)
+        self.assertEqual(self.primary(), before)
+        self.switches_over()
+        self.nothing_lost()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    BUILD = Path(sys.argv.pop(1)).resolve()
+    unittest.main(verbosity=2)

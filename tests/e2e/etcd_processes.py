@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -95,6 +96,19 @@ class Etcd:
         if done.returncode != 0:
             raise Failed(f"etcdctl {' '.join(map(str, words))}: {done.stderr.strip()}")
         return done.stdout
+
+    def restore(self, snapshot):
+        """All members begin anew with what the snapshot holds."""
+        cluster = ",".join(f"{one.name}={one.peer}" for one in self.members)
+        for member in self.members:
+            member.kill()
+            shutil.rmtree(self.folder / f"{member.name}.data")
+            self.control("snapshot", "restore", snapshot, "--name", member.name, "--data-dir",
+                         self.folder / f"{member.name}.data", "--initial-cluster", cluster,
+                         "--initial-advertise-peer-urls", member.peer)
+        for member in self.members:
+            self.start(member)
+        self.wait_until_serving()
 
     def stop(self):
         for member in self.members:

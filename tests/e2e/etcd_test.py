@@ -94,11 +94,14 @@ class Roles:
                 continue
 
 
-class EtcdTest(unittest.TestCase):
+class ServedCase(unittest.TestCase):
+    """kv, served and mirrored."""
+    MEMBERS = 3
+
     @classmethod
     def setUpClass(cls):
         cls.data = Path(tempfile.mkdtemp(prefix="etcd-e2e-", dir=BUILD))
-        cls.etcd = Etcd(cls.data)
+        cls.etcd = Etcd(cls.data, cls.MEMBERS)
         cls.roles = Roles(cls.data, cls.etcd)
         try:
             cls.roles.wait("all nodes and disks are known", 30,
@@ -183,6 +186,8 @@ class EtcdTest(unittest.TestCase):
     def events(self):
         return json.loads(self.roles.command("events", "--json").stdout)["events"]
 
+
+class OutageTest(ServedCase):
     def test_frozen_etcd_disturbs_nothing_but_changes(self):
         last = self.events()[-1]["seq"]
         self.etcd.freeze()
@@ -254,6 +259,31 @@ class EtcdTest(unittest.TestCase):
         self.assertEqual(self.primary(), before)
         self.switches_over()
         self.nothing_lost()
+
+
+class RestoreTest(ServedCase):
+    """As docs/operations.md says how to restore."""
+    MEMBERS = 1
+
+    def test_metadata_of_yesterday_raise_an_alarm_and_serve_nothing_of_yesterday(self):
+        snapshot = self.data / "metadata.snapshot"
+        self.etcd.control("snapshot", "save", snapshot)
+        self.switches_over()  # the chain goes on; the snapshot does not know
+        after = self.primary()
+        coordinator = self.roles.processes["coordinator"]
+        coordinator.terminate()
+        coordinator.wait(15)
+        self.etcd.restore(snapshot)
+        self.roles.start("coordinator")
+        self.grows(100, 30)  # a primary that lives needs no metadata
+        self.roles.wait("the coordinator knows the primary", 30,
+                        lambda status: (service_of(status, "kv") or {}).get("primary"))
+        self.assertEqual(self.primary()[:2], after[:2])
+        os.kill(after[1], signal.SIGKILL)
+        alarm = self.roles.wait("the alarm", 60, lambda status: (
+            lambda trouble: "rolled back" in trouble and trouble)((service_of(status, "kv") or {}).get("trouble", "")))
+        self.assertIn("the metadata was rolled back", alarm)
+        self.assertIsNone(serving(self.roles.status(), "kv"))
 
 
 if __name__ == "__main__":

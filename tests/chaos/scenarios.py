@@ -172,7 +172,26 @@ def one_log_server(run):
     calm()
 
 
-SCENARIOS = {one.__name__: one for one in (cut_off_primary, dead_node, leader_lost_in_move, etcd_down, one_log_server)}
+def outsider(run):
+    """The harness itself: what somebody else changes behind the clients' backs must be reported as lost."""
+    service = SERVICES[0]
+    host, port = primary_of(run, service)["endpoint"].rsplit(":", 1)
+
+    def redis(*words):
+        done = subprocess.run(run.cast.hosts[CLIENT].enter() + ["redis-cli", "-h", host, "-p", port, *words],
+                              capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.split()
+
+    lists = wait_until("there are lists", 20, lambda: [key for key in redis("KEYS", f"{service}:l*")
+                                                       if int(redis("LLEN", key)[0]) > 3])
+    redis("RPOP", lists[0])
+    registers = redis("KEYS", f"{service}:r*")
+    redis("SET", registers[0], "nobody's")
+    run.say(f"an outsider took an element from {lists[0]} and wrote to {registers[0]}")
+    time.sleep(1)
+
+
+SCENARIOS = {one.__name__: one for one in (cut_off_primary, dead_node, leader_lost_in_move, etcd_down, one_log_server, outsider)}
 # What a server is started with: without the barrier behind each read, only the self-fence stops a local read.
 ARGUMENTS = {"cut_off_primary": ["--reads", "local"]}
 
@@ -186,4 +205,14 @@ def play(run, name):
     run.injected[name] += 1
     SCENARIOS[name](run)
     run.recover()
-    return run.judge()
+    if name != outsider.__name__:
+        return run.judge()
+    if run.problems:
+        return None
+    summary = run.judge()
+    for what in ("lost append", "is not linearizable"):
+        if not any(what in text for text in run.problems):
+            raise Failed(f"the checks did not find what the outsider did: '{what}'")
+    run.say("the checks found it")
+    run.problems = []
+    return summary

@@ -159,6 +159,17 @@ struct CheckpointDeleteRequest {
   uint64_t id = 0;
 };
 
+// What a log server knows of its disk and of repair, as JSON (docs/rpc.md). Looks only.
+struct LogServerStatusRequest {
+  uint32_t needs_max = 64;  // of what needs repair, most urgent first
+};
+inline constexpr uint32_t kStatusNeedsMax = 1024;
+struct LogServerStatusResponse {
+  StatusCode code = StatusCode::kOk;
+  std::string detail;
+  std::string document;
+};
+
 // Mirroring: the primary pushes the batches it appends to the spare's library as well. Not acknowledged.
 struct MirrorPush {
   LogId log;

@@ -82,7 +82,8 @@ struct RepairCheckpointCopied {
   Token token = 0;
   Status status;
 };
-// Our own disk is retired or has failed: nothing is begun or listed any more. It cannot be undone.
+// Our own disk is retired or has failed: nothing is begun or listed any more; looks still count who refers to whom. It
+// cannot be undone.
 struct RepairStop {};
 
 using RepairerInput = std::variant<RepairLook, RepairDiskAnswered, RepairHeldAnswered, RepairFetched,

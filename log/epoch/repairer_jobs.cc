@@ -187,7 +187,7 @@ std::optional<std::string> Repairer::Impl::NobodyHasIt(const Need& need, Instant
     all +=
         (all.empty() ? "" : ", ") + Name(member.disk) + " " + (gone ? "is " : "lacks it, ") + RepairDiskWordName(word);
   }
-  return all;
+  return all.empty() ? "ours is the only one listed" : all;
 }
 
 // Our own disk refuses; or no source had the next piece.

@@ -76,13 +76,13 @@ void Repairer::Impl::CountReferences(const RepairLook& look, Instant now) {
 }
 
 void Repairer::Impl::OnLook(const RepairLook& look, Instant now, RepairerEffects* out) {
-  if (stopped) return;
   ++looks;
   TakeEntries(look, now);
   CountReferences(look, now);
   chains_seen = std::min(look.chains.size(), options.chains_max);
   chains_ignored = look.chains.size() - chains_seen;
   needs_seen = needs_below_quorum = 0;
+  if (stopped) return;
   std::vector<Need> found;
   const auto shrink = [&](size_t to) {
     if (found.size() <= to) return;

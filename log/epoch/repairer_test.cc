@@ -457,6 +457,7 @@ TEST_F(RepairerTest, ADrainingRetiredOrStoppedDiskTakesNothing) {
   Look();
   EXPECT_THAT(out_.fetches, IsEmpty());
   EXPECT_EQ(out_.wake_at, Instant::Never());
+  EXPECT_EQ(repairer_->References(kD1), 2u) << "whether anything refers to a retired disk is still to be known";
 }
 
 TEST_F(RepairerTest, WhoComesLaterWaitsWhileTheOtherIsAtIt) {

@@ -156,6 +156,15 @@ struct CheckpointDeleteRequest {
   2: binary disk
   3: i64 id
 }
+// Added with repair; a server that does not know it answers as to any method it does not know.
+struct LogServerStatusRequest {
+  1: i32 needs_max      // of what needs repair, most urgent first
+}
+struct LogServerStatusReply {
+  1: i32 code
+  2: string detail
+  3: string document    // JSON, docs/rpc.md
+}
 
 service LogService extends Handshake {
   AppendReply append(1: AppendRequest request)
@@ -168,6 +177,7 @@ service LogService extends Handshake {
   CheckpointWriteReply checkpoint_write(1: CheckpointChunk request)
   CheckpointReadReply checkpoint_read(1: CheckpointReadRequest request)
   CheckpointWriteReply checkpoint_delete(1: CheckpointDeleteRequest request)
+  LogServerStatusReply log_server_status(1: LogServerStatusRequest request)
 }
 
 // ---------------------------------------------------------------- metadata (served by every coordinator)

@@ -62,6 +62,8 @@ class LogServiceClient : public virtual RpcClient {
                               Done<CheckpointReadResponse> done) = 0;
   virtual void CheckpointDelete(const CheckpointDeleteRequest& request, int64_t timeout_ms,
                                 Done<CheckpointWriteResponse> done) = 0;
+  virtual void LogServerStatus(const LogServerStatusRequest& request, int64_t timeout_ms,
+                               Done<LogServerStatusResponse> done) = 0;
 };
 
 class MetadataServiceClient : public virtual RpcClient {

@@ -118,6 +118,11 @@ class LogClient final : public ClientBase<LogServiceClient> {
     CallWith<wire::LogService_checkpoint_delete_pargs, wire::LogService_checkpoint_delete_result>(
         "checkpoint_delete", request, timeout_ms, std::move(done));
   }
+  void LogServerStatus(const LogServerStatusRequest& request, int64_t timeout_ms,
+                       Done<LogServerStatusResponse> done) override {
+    CallWith<wire::LogService_log_server_status_pargs, wire::LogService_log_server_status_result>(
+        "log_server_status", request, timeout_ms, std::move(done));
+  }
 };
 
 class MirrorClient final : public ClientBase<MirrorServiceClient> {

@@ -89,6 +89,8 @@ TEST_F(ClientsTest, EveryMethodOfALogServer) {
   RoundTrip<CheckpointDeleteRequest, CheckpointWriteResponse>(&loop_, c, &C::CheckpointDelete,
                                                               &logs_.on_checkpoint_delete, {log, disk, 3},
                                                               {StatusCode::kNotFound, "checkpoint_delete"});
+  RoundTrip<LogServerStatusRequest, LogServerStatusResponse>(
+      &loop_, c, &C::LogServerStatus, &logs_.on_log_server_status, {9}, {StatusCode::kOk, "", "{}"});
 }
 
 TEST_F(ClientsTest, EveryMethodOfAgentsAndCoordinators) {

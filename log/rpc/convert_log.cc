@@ -376,6 +376,33 @@ Status FromWire(wire::CheckpointDeleteRequest&& from, CheckpointDeleteRequest* t
   return TakeLogAndDisk(from, to);
 }
 
+wire::LogServerStatusRequest ToWire(const LogServerStatusRequest& from) {
+  wire::LogServerStatusRequest to;
+  to.needs_max = static_cast<int32_t>(std::min(from.needs_max, kStatusNeedsMax));
+  return to;
+}
+
+Status FromWire(wire::LogServerStatusRequest&& from, LogServerStatusRequest* to) {
+  if (from.needs_max < 0) return {StatusCode::kInvalidArgument, "needs_max is negative"};
+  to->needs_max = std::min(static_cast<uint32_t>(from.needs_max), kStatusNeedsMax);
+  return Status::Ok();
+}
+
+wire::LogServerStatusReply ToWire(LogServerStatusResponse&& from) {
+  wire::LogServerStatusReply to;
+  to.code = static_cast<int32_t>(from.code);
+  to.detail = std::move(from.detail);
+  to.document = std::move(from.document);
+  return to;
+}
+
+Status FromWire(wire::LogServerStatusReply&& from, LogServerStatusResponse* to) {
+  to->code = CodeFromWire(from.code);
+  to->detail = std::move(from.detail);
+  to->document = std::move(from.document);
+  return Status::Ok();
+}
+
 wire::MirrorPush ToWire(const MirrorPush& from) {
   wire::MirrorPush to;
   to.log = Signed(from.log);

@@ -87,6 +87,9 @@ TEST(Convert, LogServiceRequests) {
   auto checkpoint_delete = LogAndDisk<wire::CheckpointDeleteRequest>();
   checkpoint_delete.id = 4;
   ExpectUnchanged<CheckpointDeleteRequest>(checkpoint_delete);
+  wire::LogServerStatusRequest server_status;
+  server_status.needs_max = 7;
+  ExpectUnchanged<LogServerStatusRequest>(server_status);
   wire::MirrorPush push;
   push.log = 1;
   push.epoch = 2;

@@ -67,6 +67,9 @@ class HoldingLogService : public LogServiceHandler {
   void CheckpointDelete(CheckpointDeleteRequest request, Reply<CheckpointWriteResponse> reply) override {
     Answer(on_checkpoint_delete, request, reply);
   }
+  void LogServerStatus(LogServerStatusRequest request, Reply<LogServerStatusResponse> reply) override {
+    Answer(on_log_server_status, request, reply);
+  }
 
   int calls = 0;
   std::deque<Held> held;
@@ -80,6 +83,7 @@ class HoldingLogService : public LogServiceHandler {
   std::function<CheckpointWriteResponse(const CheckpointChunk&)> on_checkpoint_write;
   std::function<CheckpointReadResponse(const CheckpointReadRequest&)> on_checkpoint_read;
   std::function<CheckpointWriteResponse(const CheckpointDeleteRequest&)> on_checkpoint_delete;
+  std::function<LogServerStatusResponse(const LogServerStatusRequest&)> on_log_server_status;
 
  private:
   template <class Request, class Response>

@@ -61,6 +61,8 @@ std::vector<Method> LogServiceMethods(LogServiceHandler* h) {
       "checkpoint_read", kSmall, h, &H::CheckpointRead));
   methods.push_back(Make<wire::LogService_checkpoint_delete_args, wire::LogService_checkpoint_delete_result>(
       "checkpoint_delete", kSmall, h, &H::CheckpointDelete));
+  methods.push_back(Make<wire::LogService_log_server_status_args, wire::LogService_log_server_status_result>(
+      "log_server_status", kSmall, h, &H::LogServerStatus));
   return methods;
 }
 

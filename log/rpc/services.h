@@ -29,6 +29,9 @@ class LogServiceHandler {
   virtual void CheckpointWrite(CheckpointChunk chunk, Reply<CheckpointWriteResponse> reply) = 0;
   virtual void CheckpointRead(CheckpointReadRequest request, Reply<CheckpointReadResponse> reply) = 0;
   virtual void CheckpointDelete(CheckpointDeleteRequest request, Reply<CheckpointWriteResponse> reply) = 0;
+  virtual void LogServerStatus(LogServerStatusRequest /*request*/, Reply<LogServerStatusResponse> reply) {
+    reply({StatusCode::kUnsupported, "this log server has no status to show", {}});
+  }
 };
 
 class AgentServiceHandler {

@@ -38,6 +38,10 @@ void LogNodeImpl::Finished(GroupOutcome outcome) {
     durable = queued_.front().core_seq;
     queued_.pop_front();
   }
+  if (sample_ != 0 && durable >= sample_) {
+    budget_.NoteAppend(Now() - sample_at_, Now());
+    sample_ = 0;
+  }
   if (durable != 0) Step(Persisted{durable});
   Perform();
 }

@@ -26,6 +26,7 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
   DiskId disk;
   std::string node;
   std::string zone;
+  bool retired = false;
 
   bool gone = false;
   uint64_t boot_count = 0;
@@ -68,6 +69,7 @@ struct DiskRegistration::State : std::enable_shared_from_this<State> {
       if (address.empty()) entry.address = there->address;
       entry.state = there->state;
     }
+    if (retired) entry.state = DiskState::kRetired;
     in_doubt = true;
     metadata->CompareAndSwap(key, version, EncodeDiskEntry(entry), OnLoop(&State::OnSwapped));
   }
@@ -118,6 +120,8 @@ void DiskRegistration::Register(uint64_t boot_count, std::string address, Regist
   state_->done = std::move(done);
   state_->Read();
 }
+
+void DiskRegistration::SetRetired() { state_->retired = true; }
 
 bool DiskRegistration::busy() const { return state_->done != nullptr; }
 

@@ -32,6 +32,9 @@ class DiskRegistration {
   using Registered = std::function<void(Status)>;
   void Register(uint64_t boot_count, std::string address, Registered done);
 
+  // The entry's state is `retired` from the next Register on, or from the one under way if it can still be. For good.
+  void SetRetired();
+
   // Only when nothing is under way. The count is the one registered last.
   bool busy() const;
 

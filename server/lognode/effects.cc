@@ -39,7 +39,9 @@ void LogNodeImpl::PerformOnce(ReplicaEffects* effects) {
   for (auto& [token, response] : effects->statuses) statuses_.Answer(token, std::move(response));
   for (const CompareStored& compare : effects->compare) Compare(compare);
   if (!effects->fetch_reads.empty()) {
-    for (FetchRead& read : effects->fetch_reads) fetch_waiting_.push_back(std::move(read));
+    for (FetchRead& read : effects->fetch_reads) {
+      (read.background ? background_waiting_ : fetch_waiting_).push_back(std::move(read));
+    }
     StartFetchReadsSoon();
   }
 }
@@ -76,6 +78,10 @@ void LogNodeImpl::Persist(const PersistEntry& entry) {
     if (entry.batch != nullptr) refused_.push_back(entry.log);
     Step(PersistFailed{entry.seq, admitted});
     return;
+  }
+  if (sample_ == 0 && entry.kind == PersistEntry::Kind::kBatch) {
+    sample_ = entry.seq;
+    sample_at_ = Now();
   }
   queued_.push_back({store_->Enqueue(std::move(journal)), entry.seq});
 }

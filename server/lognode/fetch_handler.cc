@@ -5,6 +5,7 @@ namespace understudy {
 namespace {
 
 constexpr size_t kFetchReadsAtOnce = 4;
+constexpr size_t kBackgroundReadsAtOnce = 2;
 constexpr size_t kSourcesMax = 64;  // connections kept; beyond it the idle ones are closed
 constexpr int64_t kFetchReadTimeoutMs = 10'000;
 
@@ -24,29 +25,61 @@ void LogNodeImpl::StartFetchReadsSoon() {
 
 void LogNodeImpl::StartFetchReads() {
   while (fetch_running_ < kFetchReadsAtOnce && !fetch_waiting_.empty()) {
-    const FetchRead read = std::move(fetch_waiting_.front());
+    FetchRead read = std::move(fetch_waiting_.front());
     fetch_waiting_.pop_front();
-    Source* source = SourceAt(read.source.address);
-    ++fetch_running_;
-    ++source->running;
-    source->client->Read(read.request, kFetchReadTimeoutMs,
-                         [this, alive = std::weak_ptr<bool>(alive_), token = read.token, source](auto answer) {
-                           if (alive.expired()) return;
-                           --fetch_running_;
-                           --source->running;
-                           FetchReadDone done;
-                           done.token = token;
-                           if (answer.ok()) {
-                             done.response = std::move(answer).value();
-                           } else {
-                             done.response.code = StatusCode::kUnavailable;
-                             done.response.detail = answer.status().ToString();
-                           }
-                           Step(std::move(done));
-                           Perform();
-                           StartFetchReadsSoon();
-                         });
+    StartFetchRead(std::move(read));
   }
+  while (fetch_running_ == 0 && background_running_ < kBackgroundReadsAtOnce && !background_waiting_.empty()) {
+    const Instant now = Now();
+    if (const Instant at = budget_.ReadyAt(now); at > now) {
+      if (std::exchange(background_timer_, true)) return;
+      loop_->At(at, [this] {
+        background_timer_ = false;
+        if (!closed_) StartFetchReads();
+      });
+      return;
+    }
+    FetchRead read = std::move(background_waiting_.front());
+    background_waiting_.pop_front();
+    budget_.Spend(read.request.bytes_max, now);
+    StartFetchRead(std::move(read));
+  }
+}
+
+void LogNodeImpl::StartFetchRead(FetchRead read) {
+  Source* source = SourceAt(read.source.address);
+  ++source->running;
+  ++(read.background ? background_running_ : fetch_running_);
+  source->client->Read(read.request, kFetchReadTimeoutMs,
+                       [this, alive = std::weak_ptr<bool>(alive_), token = read.token, background = read.background,
+                        asked = read.request.bytes_max, source](Result<ReadResponse> answer) {
+                         if (alive.expired()) return;
+                         --(background ? background_running_ : fetch_running_);
+                         --source->running;
+                         FetchReadDone done;
+                         done.token = token;
+                         if (answer.ok()) {
+                           done.response = std::move(answer).value();
+                         } else {
+                           done.response.code = StatusCode::kUnavailable;
+                           done.response.detail = answer.status().ToString();
+                         }
+                         const size_t bytes = done.response.batches.size();
+                         if (background && bytes > asked) budget_.Spend(bytes - asked, Now());
+                         Step(std::move(done));
+                         Perform();
+                         StartFetchReadsSoon();
+                       });
+}
+
+// Posted for the same reason as StartFetchReadsSoon.
+void LogNodeImpl::Use(const std::string& address, UseClient call) {
+  loop_->Post([this, alive = std::weak_ptr<bool>(alive_), address, call = std::move(call)] {
+    if (alive.expired()) return;
+    Source* source = SourceAt(address);
+    ++source->running;
+    call(source->client.get(), [source] { --source->running; });
+  });
 }
 
 LogNodeImpl::Source* LogNodeImpl::SourceAt(const std::string& address) {

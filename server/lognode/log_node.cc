@@ -4,11 +4,13 @@
 
 #include "log/env/logging.h"
 #include "server/lognode/log_node_impl.h"
+#include "server/lognode/repair.h"
 
 namespace understudy {
 namespace {
 
 constexpr size_t kPoolThreads = 2;
+constexpr int64_t kRegisterAgainMs = 50;
 constexpr size_t kPoolJobsMax = 4096;  // a thread; each holds a reply, or at most one checkpoint chunk
 
 ReplicaOptions CoreOptions(const LogStoreOptions& store, const RecoveredState& recovered) {
@@ -57,10 +59,10 @@ Result<std::unique_ptr<LogNode>> LogNode::Open(EventLoop* loop, Random* random, 
     LogError("lognode", "disk " + ToHex(recovered.disk) + " is retired: " + recovered.retired_reason);
   if (options.unsafe_no_fsync) LogWarning("lognode", "--unsafe-no-fsync: a power failure loses acknowledged records");
   return std::unique_ptr<LogNode>(
-      std::make_unique<LogNodeImpl>(loop, metadata, std::move(options), std::move(store).value(), recovered));
+      std::make_unique<LogNodeImpl>(loop, metadata, random, std::move(options), std::move(store).value(), recovered));
 }
 
-LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, LogNodeOptions options,
+LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, Random* random, LogNodeOptions options,
                          std::unique_ptr<LogStore> store, const RecoveredState& recovered)
     : loop_(loop),
       options_(std::move(options)),
@@ -69,8 +71,10 @@ LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, LogNodeOption
       server_(std::make_unique<RpcServer>(loop, ServerOptions(options_))),
       registration_(loop, metadata, options_.cluster, recovered.disk, options_.node, options_.zone),
       boot_count_(recovered.boot_count),
+      budget_(options_.repair_bytes_per_s),
       pool_(kPoolThreads, kPoolJobsMax) {
   for (const RecoveredLog& log : recovered.logs) replica_.Restore(CoreState(log));
+  repair_ = std::make_unique<Repair>(this, metadata, random);
   loop_->SetAfterWork([this] { CommitPending(); });
 }
 
@@ -105,12 +109,23 @@ void LogNodeImpl::Listen(std::function<void(Status)> done) {
   if (const Status listening = server_->Listen(options_.listen); !listening.ok()) return done(listening);
   address_ = server_->address();
   const uint64_t count = replica_.retired() ? kCountUnchanged : boot_count_;
-  registration_.Register(count, options_.advertise.empty() ? address_ : options_.advertise,
-                         [this, done = std::move(done)](Status registered) {
-                           if (closed_) return done({StatusCode::kCancelled, "closed while it started"});
-                           if (registered.ok() && !replica_.retired()) RaiseBootCountLater();
-                           done(std::move(registered));
-                         });
+  if (replica_.retired()) registration_.SetRetired();
+  registration_.Register(count, advertised(), [this, done = std::move(done)](Status registered) {
+    if (closed_) return done({StatusCode::kCancelled, "closed while it started"});
+    if (registered.ok()) {
+      if (!replica_.retired()) RaiseBootCountLater();
+      repair_->Begin();
+    }
+    done(std::move(registered));
+  });
+}
+
+// The entry says so to everybody: what this disk held counts as lost from now on.
+void LogNodeImpl::RegisterRetirement() {
+  if (closed_ || dead_) return;
+  registration_.SetRetired();
+  if (!registration_.busy()) return registration_.Register(kCountUnchanged, "", [](const Status&) {});
+  loop_->At(Now() + kRegisterAgainMs * kNsPerMs, [this] { RegisterRetirement(); });
 }
 
 void LogNodeImpl::RaiseBootCountLater() {
@@ -128,6 +143,7 @@ void LogNodeImpl::RaiseBootCount() {
       return RaiseBootCountLater();
     }
     boot_count_ = **raised;
+    if (registration_.busy()) return RaiseBootCountLater();
     registration_.Register(boot_count_, "", [this](Status registered) {
       if (closed_) return;
       if (registered.code() == StatusCode::kDataUnknown) return Fatal(registered);
@@ -153,6 +169,7 @@ void LogNodeImpl::Fatal(const Status& why) {
   LogError("lognode", "disk " + ToHex(disk()) + " failed, nothing is acknowledged any more: " + why.ToString());
   Step(DiskFailed{why});
   Perform();
+  if (repair_ != nullptr) repair_->Stop();
   if (on_fatal_) on_fatal_(why);
 }
 
@@ -163,12 +180,15 @@ void LogNodeImpl::NoticeRetirement() {
   LogError("lognode", "disk " + ToHex(disk()) + " is retired from now on, it answers nothing but reads: " + reason);
   Step(RetireDisk{{StatusCode::kDataUnknown, "the disk is retired: " + reason}});
   Perform();
+  repair_->Stop();
+  if (!address_.empty()) RegisterRetirement();  // else Listen will
 }
 
 void LogNodeImpl::Close() {
   if (closed_) return;
   closed_ = true;
   alive_.reset();
+  repair_->Close();
   sources_.clear();
   server_.reset();
 }

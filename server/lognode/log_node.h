@@ -27,6 +27,9 @@ struct LogNodeOptions {
   bool unsafe_no_fsync = false;  // for benchmarks: acknowledges what is not on the disk
   uint64_t segment_bytes = 64u << 20;
   int64_t boot_count_interval_ms = 60'000;
+  int64_t repair_after_ms = 300'000;        // a disk not reached for so long is replaced
+  int64_t repair_look_ms = 5'000;           // about so often the metadata are looked at
+  uint64_t repair_bytes_per_s = 64u << 20;  // of copies, at most; less while appends suffer
 };
 
 class LogNode {
@@ -45,6 +48,10 @@ class LogNode {
   // Called, strand held, when this disk can no longer be trusted to keep what it is given (a failed sync): nothing is
   // acknowledged from then on; the process must end.
   virtual void SetOnFatal(std::function<void(Status)> fn) = 0;
+
+  // Called once, strand held, when the disk is retired and nothing refers to it any more; its entry has left the
+  // metadata. The directory may be put aside and a new disk opened in its place.
+  virtual void SetOnReplaceable(std::function<void()> fn) = 0;
 
   // Strand held. No request is answered afterwards. Idempotent; call it before the loop stops.
   virtual void Close() = 0;

@@ -13,21 +13,28 @@
 #include "log/rpc/rpc_server.h"
 #include "log/store/log_store.h"
 #include "server/lognode/disk_registration.h"
+#include "server/lognode/io_budget.h"
 #include "server/lognode/log_node.h"
 #include "server/lognode/reply_table.h"
 #include "server/lognode/work_pool.h"
 
 namespace understudy {
 
+// What a look at the metadata takes in. More logs than that on one cluster are looked at in part, and the status says
+// so.
+inline constexpr size_t kRepairChainsMax = 4096;
+inline constexpr size_t kRepairDisksMax = 1024;
+
 // All members but the commit's middle part need the strand.
 class LogNodeImpl final : public LogNode, public LogServiceHandler {
  public:
-  LogNodeImpl(EventLoop* loop, MetadataStore* metadata, LogNodeOptions options, std::unique_ptr<LogStore> store,
-              const RecoveredState& recovered);
+  LogNodeImpl(EventLoop* loop, MetadataStore* metadata, Random* random, LogNodeOptions options,
+              std::unique_ptr<LogStore> store, const RecoveredState& recovered);
   ~LogNodeImpl() override;
 
   void Start(std::function<void(Status)> done) override;
   void SetOnFatal(std::function<void(Status)> fn) override { on_fatal_ = std::move(fn); }
+  void SetOnReplaceable(std::function<void()> fn) override { on_replaceable_ = std::move(fn); }
   void Close() override;
   const std::string& address() const override { return address_; }
   DiskId disk() const override { return store_->disk_id(); }
@@ -42,6 +49,7 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   void CheckpointWrite(CheckpointChunk chunk, Reply<CheckpointWriteResponse> reply) override;
   void CheckpointRead(CheckpointReadRequest request, Reply<CheckpointReadResponse> reply) override;
   void CheckpointDelete(CheckpointDeleteRequest request, Reply<CheckpointWriteResponse> reply) override;
+  void LogServerStatus(LogServerStatusRequest request, Reply<LogServerStatusResponse> reply) override;
 
  private:
   // log_node.cc: its life
@@ -49,6 +57,8 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   void RaiseBootCountLater();
   void RaiseBootCount();
   void Fatal(const Status& why);
+  void RegisterRetirement();
+  const std::string& advertised() const { return options_.advertise.empty() ? address_ : options_.advertise; }
   // Gives `job` to the pool; `then` runs afterwards with the strand held, unless the node is gone. False: pool is full.
   bool OnPool(uint64_t affinity, std::function<void()> job, std::function<void()> then);
 
@@ -78,7 +88,14 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   };
   void StartFetchReadsSoon();
   void StartFetchReads();
+  void StartFetchRead(FetchRead read);
   Source* SourceAt(const std::string& address);
+  // Soon, gives `call` the client of the log server there, and what to call once its answer has come.
+  using UseClient = std::function<void(LogServiceClient*, const std::function<void()>& used)>;
+  void Use(const std::string& address, UseClient call);
+
+  // repair.h
+  class Repair;
 
   // checkpoint_handlers.cc
   Status CheckpointAllowed(DiskId disk, bool writes) const;
@@ -92,6 +109,7 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   std::string address_;
   uint64_t boot_count_;
   std::function<void(Status)> on_fatal_;
+  std::function<void()> on_replaceable_;
   bool closed_ = false;
   bool dead_ = false;  // the disk failed
 
@@ -119,11 +137,19 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   };
   std::deque<Queued> queued_;
 
-  // Copies from other disks. Few at a time: appends share the disk and the network with them.
+  // Copies from other disks. Few at a time: appends share the disk and the network with them. Those that a takeover
+  // waits for first; those of repair only while there are none, and under the budget.
   std::deque<FetchRead> fetch_waiting_;
+  std::deque<FetchRead> background_waiting_;
   size_t fetch_running_ = 0;
+  size_t background_running_ = 0;
+  bool background_timer_ = false;
+  IoBudget budget_;
+  Token sample_ = 0;  // the core's number of an append on its way to the disk that is timed; 0: none
+  Instant sample_at_;
   std::map<std::string, Source> sources_;  // by address
 
+  std::unique_ptr<Repair> repair_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   WorkPool pool_;  // last: its threads use what stands above
 };

@@ -82,7 +82,8 @@ class Cast:
         for service in SERVICES:
             document = {"name": service, "program": str(self.build / "bin/resp_kv"), "spare": "WARM",
                         "arguments": ["--bind", "0.0.0.0", "--announce", "${endpoint}", *self.service_arguments],
-                        "replicas": 3, "ack_quorum": 2, "checkpoint_interval_ms": 5000}
+                        "replicas": 3, "ack_quorum": 2, "checkpoint_interval_ms": 5000,
+                        "standby": service == SERVICES[0]}
             path = self.folder / f"{service}.json"
             path.write_text(json.dumps(document), encoding="utf-8")
             wait_until(f"{service} is declared", 30, lambda: self.command("service", "apply", str(path)) is not None)

@@ -314,5 +314,5 @@ def schedule(cast, seed, seconds):
             for what in fault.busy():
                 busy_until[what] = at + fault.seconds + 0.5
         # Often one after another, at times on top of one another.
-        at += dice.choice([0.3, 1.0, 2.0, 3.0]) + (fault.seconds if dice.random() < 0.5 else 0)
+        at += dice.choice([0.1, 0.3, 1.0, 2.0, 3.0]) + (fault.seconds if dice.random() < 0.4 else 0)
     return planned

@@ -69,14 +69,12 @@ class Process:
             return
         self.wanted, self.frozen = True, False
         with open(self.log, "ab") as output:
-            self.popen = subprocess.Popen(self.host.enter() + self.words, stdin=subprocess.DEVNULL, stdout=output,
+            # nsenter and unshare become the program: its pid is this one's
+            self.popen = subprocess.Popen(self.host.enter(days=self.host.number) + self.words, stdin=subprocess.DEVNULL, stdout=output,
                                           stderr=output, env=self.environment, start_new_session=True)
 
     def running(self):
         return self.popen is not None and self.popen.poll() is None
-
-    def pid(self):
-        return self.popen.pid if self.running() else None  # nsenter has become the program
 
     def kill(self):
         self.wanted = False
@@ -97,14 +95,18 @@ class Process:
 
 class Host:
     def __init__(self, lab, name, number):
-        self.lab, self.name = lab, name
+        self.lab, self.name, self.number = lab, name, number
         self.ip = f"10.77.0.{number}"
         self.interface = f"tun{number}"
         self.data = lab.folder / name
         self.data.mkdir(parents=True, exist_ok=True)
 
-    def enter(self):
-        return ["nsenter", f"--net=/run/netns/{self.name}", "--"]
+    def enter(self, days=0):
+        """What to put before a command. `days`: how far this host's monotonic clock is ahead of the machine's."""
+        words = ["nsenter", f"--net=/run/netns/{self.name}", "--"]
+        if days:
+            words += ["unshare", "--time", "--monotonic", str(days * 86_400), "--boottime", str(days * 86_400), "--"]
+        return words
 
 
 class Lab:

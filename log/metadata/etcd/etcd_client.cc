@@ -68,7 +68,7 @@ EtcdClient::Answer EtcdClient::Ask(const char* path, const std::string& body, In
     if (left_ms <= 0) return answer;
     answer.endpoint = endpoints_->current();
     const std::string& name = endpoints_->names()[answer.endpoint];
-    const int64_t timeout_ms = repeatable ? std::min(options_.attempt_timeout_ms, left_ms) : left_ms;
+    const int64_t timeout_ms = std::min(options_.attempt_timeout_ms, left_ms);
     HttpReply reply = connection_.Post(answer.endpoint, path, body, timeout_ms, options_.body_bytes_max);
     if (reply.outcome == HttpReply::Outcome::kTooLarge) {
       answer.status = Status(StatusCode::kResourceExhausted, "etcd at " + name + ": " + reply.error);

@@ -15,7 +15,7 @@ namespace understudy::etcd {
 
 struct ClientOptions {
   int64_t connect_timeout_ms = 500;
-  int64_t attempt_timeout_ms = 1000;   // a read is tried at another member after it
+  int64_t attempt_timeout_ms = 1000;   // then a read is tried at another member, and a change is in doubt
   size_t body_bytes_max = 16u << 20;   // of one answer; the gateway itself stops at 4 MiB before Base64
   size_t list_bytes_max = 256u << 20;  // of keys and values of one List
 };

@@ -350,7 +350,10 @@ TEST_F(EtcdWatchFaultTest, RolledBackMetadataAreTold) {
 
 TEST_F(EtcdFaultTest, OutOfSpaceIsSaidAndWhatWasRefusedIsNotThere) {
   EtcdCluster cluster({.more_flags = {"--quota-backend-bytes", "8000000"}});
-  const auto store = Open(cluster.endpoints(), {});
+  EtcdMetadataOptions options;
+  options.call_timeout_ms = 10'000;
+  options.attempt_timeout_ms = 10'000;
+  const auto store = Open(cluster.endpoints(), options);
   const std::string large(1'000'000, 'l');
   std::map<std::string, StatusCode> answers;
   StatusCode code = StatusCode::kOk;

@@ -19,7 +19,7 @@ struct EtcdMetadataOptions {
   size_t queue_max = 10'000;           // calls waiting; beyond it they are refused with kResourceExhausted
   size_t watches_max = 64;             // each a thread and a connection
   int64_t call_timeout_ms = 3000;      // from the call to its answer, but for Lists of many pages
-  int64_t attempt_timeout_ms = 1000;   // a read is then tried at another member
+  int64_t attempt_timeout_ms = 1000;   // then a read is tried at another member, and a change is in doubt
   int64_t connect_timeout_ms = 500;
   int64_t watch_idle_ms = 5000;  // a watch without news for so long looks for a member that lives
 };

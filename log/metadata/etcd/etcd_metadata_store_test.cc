@@ -34,7 +34,11 @@ class EtcdHarness : public MetadataStoreHarness {
     return cluster_;
   }
   void Open() {
-    auto opened = OpenEtcdMetadataStore(SystemClock(), {.endpoints = Cluster()->endpoints()});
+    EtcdMetadataOptions options;
+    options.endpoints = Cluster()->endpoints();
+    options.call_timeout_ms = 15'000;  // of a machine that has other things to do; nothing here is about time
+    options.attempt_timeout_ms = 15'000;
+    auto opened = OpenEtcdMetadataStore(SystemClock(), options);
     UNDERSTUDY_CHECK(opened.ok());
     store_ = std::move(opened).value();
   }

@@ -156,16 +156,18 @@ class Cast:
         return processes_with(f"UNDERSTUDY_NODE={node}")
 
     def look_at_chains(self):
-        """One writer at a time: closed epochs never change, and each begins where the last one ended."""
-        logs = parse(self.command("logs", "--epochs", "--json") or "")
+        """One writer at a time: closed epochs never change, and each begins where the last one ended. None: nobody tells."""
+        document = parse(self.command("logs", "--epochs", "--json") or "")
+        if document is None:
+            return None
         problems = []
-        for log in (logs or {}).get("logs", []):
+        for log in document["logs"]:
             name = log["name"]
             before = None
             for epoch in log["epochs"]:
                 known = self.chains.setdefault(name, {})
                 last = epoch.get("last_lsn")
-                seen = {key: epoch.get(key) for key in ("owner", "attempt", "first_lsn", "last_lsn")}
+                seen = {key: epoch.get(key) for key in ("owner", "first_lsn", "last_lsn")}
                 if last is not None:
                     if known.setdefault(epoch["epoch"], seen) != seen:
                         problems.append(f"{name}: closed epoch {epoch['epoch']} was {known[epoch['epoch']]}, is {seen}")

@@ -46,9 +46,11 @@ class Run:
             time.sleep(0.1)
 
     def look_at_chains(self):
-        for text in self.cast.look_at_chains():
+        seen = self.cast.look_at_chains()
+        for text in seen or []:
             if text not in self.problems:
                 self.problem(text)
+        return seen is not None
 
     def storm(self, seconds):
         """Injects and heals as the seed says."""
@@ -92,7 +94,8 @@ class Run:
         answer = self.cast.ask_client(f"finish {READ_WITHIN_MS}")
         if "error" in answer:
             self.problem(answer["error"])
-        self.look_at_chains()
+        if not self.look_at_chains() or set(self.cast.chains) != set(SERVICES):
+            self.problem("no coordinator shows the chains, although all faults have ended")
         summary = {"acked": 0, "unknown": 0, "reads": 0, "refused": 0, "lost": 0, "services": {}}
         for service in SERVICES:
             one = answer["services"][service]

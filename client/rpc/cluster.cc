@@ -8,9 +8,11 @@
 namespace understudy {
 namespace {
 
-bool AnotherMayAnswer(StatusCode code, bool only_if_unsent) {
+constexpr int64_t kMetadataConnectTimeoutMs = 500;
+
+bool AnotherMayAnswer(StatusCode code, bool changes) {
   if (code == StatusCode::kUnavailable) return true;
-  return !only_if_unsent && (code == StatusCode::kOutcomeUnknown || code == StatusCode::kDeadlineExceeded);
+  return !changes && (code == StatusCode::kOutcomeUnknown || code == StatusCode::kDeadlineExceeded);
 }
 
 Result<std::string> ParseDiskAddress(const DiskId& disk, const std::optional<MetadataEntry>& entry) {
@@ -39,7 +41,11 @@ void Cluster::UseCoordinators(const std::vector<std::string>& coordinators) {
   std::vector<MetadataServiceClient*> next;
   for (const std::string& address : coordinators) {
     std::unique_ptr<MetadataServiceClient>& client = metadata_clients_[address];
-    if (!client) client = MetadataServiceClient::Create(loop_, ClientOptions(options_), address);
+    if (!client) {
+      RpcClientOptions client_options = ClientOptions(options_);
+      client_options.connect_timeout_ms = kMetadataConnectTimeoutMs;
+      client = MetadataServiceClient::Create(loop_, std::move(client_options), address);
+    }
     next.push_back(client.get());
   }
   if (next == coordinators_) return;
@@ -47,50 +53,90 @@ void Cluster::UseCoordinators(const std::vector<std::string>& coordinators) {
   preferred_ = 0;
 }
 
-Cluster::~Cluster() = default;
+Cluster::~Cluster() { alive_.reset(); }
 
-// `ask` starts one try: ask(client, callback).
-template <class Value, class Ask>
-void Cluster::TryCoordinators(Ask ask, std::function<void(Result<Value>)> done, size_t tries_left,
-                              bool only_if_unsent) {
+// One call, asked of one coordinator after the other until the first answer.
+template <class Value>
+struct Cluster::Race {
+  std::function<void(MetadataServiceClient*, std::function<void(Result<Value>)>)> ask;
+  std::function<void(Result<Value>)> done;  // empty: it has been called
+  bool changes = false;
+  std::vector<MetadataServiceClient*> left;  // in order
+  size_t outstanding = 0;
+  EventLoop::TimerId timer = 0;
+};
+
+template <class Value>
+void Cluster::Start(std::function<void(MetadataServiceClient*, std::function<void(Result<Value>)>)> ask,
+                    std::function<void(Result<Value>)> done, bool changes) {
   if (closed_) return done(Status(StatusCode::kCancelled, "closed"));
-  const size_t index = preferred_;
-  ask(coordinators_[index],
-      [this, ask, done = std::move(done), tries_left, only_if_unsent, index](Result<Value> result) {
-        const bool next = !result.ok() && AnotherMayAnswer(result.status().code(), only_if_unsent);
-        if (next && preferred_ == index && index < coordinators_.size())
-          preferred_ = (index + 1) % coordinators_.size();
-        if (next && tries_left > 1) {
-          TryCoordinators<Value>(ask, done, tries_left - 1, only_if_unsent);
-        } else {
-          done(std::move(result));
-        }
-      });
+  auto race = std::make_shared<Race<Value>>();
+  race->ask = std::move(ask);
+  race->done = std::move(done);
+  race->changes = changes;
+  race->left.assign(coordinators_.begin() + static_cast<int64_t>(preferred_), coordinators_.end());
+  race->left.insert(race->left.end(), coordinators_.begin(), coordinators_.begin() + static_cast<int64_t>(preferred_));
+  AskNext(race);
+}
+
+template <class Value>
+void Cluster::AskNext(const std::shared_ptr<Race<Value>>& race) {
+  MetadataServiceClient* const client = race->left.front();
+  race->left.erase(race->left.begin());
+  ++race->outstanding;
+  if (!race->changes && !race->left.empty()) {
+    race->timer = loop_->At(loop_->clock()->Now() + kHedgeMs * kNsPerMs, [this, alive = std::weak_ptr(alive_), race] {
+      race->timer = 0;
+      if (!alive.expired() && !closed_ && race->done && !race->left.empty()) AskNext(race);
+    });
+  }
+  race->ask(client, [this, race, client](Result<Value> result) { Answered(race, client, std::move(result)); });
+}
+
+template <class Value>
+void Cluster::Answered(const std::shared_ptr<Race<Value>>& race, MetadataServiceClient* client, Result<Value> result) {
+  --race->outstanding;
+  if (!race->done) return;
+  const bool next = !result.ok() && AnotherMayAnswer(result.status().code(), race->changes);
+  const auto here = std::find(coordinators_.begin(), coordinators_.end(), client);
+  if (here != coordinators_.end()) {
+    const auto index = static_cast<size_t>(here - coordinators_.begin());
+    if (result.ok() || !AnotherMayAnswer(result.status().code(), false)) {
+      preferred_ = index;
+    } else if (preferred_ == index) {
+      preferred_ = (index + 1) % coordinators_.size();
+    }
+  }
+  loop_->Cancel(race->timer);
+  race->timer = 0;
+  if (next && !race->left.empty() && !closed_) return AskNext(race);
+  if (next && race->outstanding > 0) return;  // another may bring better news
+  std::exchange(race->done, nullptr)(std::move(result));
 }
 
 void Cluster::Get(const std::string& key, MetadataStore::GetCallback done) {
-  TryCoordinators<std::optional<MetadataEntry>>(
+  Start<std::optional<MetadataEntry>>(
       [this, key](MetadataServiceClient* client, MetadataStore::GetCallback answer) {
         client->Get(key, options_.rpc_timeout_ms, std::move(answer));
       },
-      std::move(done), coordinators_.size(), /*only_if_unsent=*/false);
+      std::move(done), /*changes=*/false);
 }
 
 void Cluster::List(const std::string& prefix, size_t limit, MetadataStore::ListCallback done) {
-  TryCoordinators<std::vector<MetadataEntry>>(
+  Start<std::vector<MetadataEntry>>(
       [this, prefix, limit](MetadataServiceClient* client, MetadataStore::ListCallback answer) {
         client->List(prefix, limit, options_.rpc_timeout_ms, std::move(answer));
       },
-      std::move(done), coordinators_.size(), /*only_if_unsent=*/false);
+      std::move(done), /*changes=*/false);
 }
 
 void Cluster::CompareAndSwap(const std::string& key, uint64_t expected, const std::string& value,
                              MetadataStore::CasCallback done) {
-  TryCoordinators<uint64_t>(
+  Start<uint64_t>(
       [this, key, expected, value](MetadataServiceClient* client, MetadataStore::CasCallback answer) {
         client->CompareAndSwap(key, expected, value, options_.rpc_timeout_ms, std::move(answer));
       },
-      std::move(done), coordinators_.size(), /*only_if_unsent=*/true);
+      std::move(done), /*changes=*/true);
 }
 
 void Cluster::AddressOf(const DiskId& disk, AddressCallback done) {

@@ -43,8 +43,10 @@ class Cluster {
   int64_t rpc_timeout_ms() const { return options_.rpc_timeout_ms; }
   EventLoop* loop() { return loop_; }
 
-  // As in MetadataStore. A read goes on to the next coordinator when one does not answer; a CAS only when it
-  // certainly was not sent.
+  // As in MetadataStore. A read is asked of the next coordinator as well when one has not answered for kHedgeMs, and
+  // the first answer counts; a CAS goes on to the next only when it certainly was not sent. What answered last comes
+  // first.
+  static constexpr int64_t kHedgeMs = 100;
   void Get(const std::string& key, MetadataStore::GetCallback done);
   void List(const std::string& prefix, size_t limit, MetadataStore::ListCallback done);
   void CompareAndSwap(const std::string& key, uint64_t expected, const std::string& value,
@@ -63,8 +65,15 @@ class Cluster {
   void Close();
 
  private:
-  template <class Value, class Ask>
-  void TryCoordinators(Ask ask, std::function<void(Result<Value>)> done, size_t tries_left, bool only_if_unsent);
+  template <class Value>
+  struct Race;
+  template <class Value>
+  void AskNext(const std::shared_ptr<Race<Value>>& race);
+  template <class Value>
+  void Answered(const std::shared_ptr<Race<Value>>& race, MetadataServiceClient* client, Result<Value> result);
+  template <class Value>
+  void Start(std::function<void(MetadataServiceClient*, std::function<void(Result<Value>)>)> ask,
+             std::function<void(Result<Value>)> done, bool changes);
 
   EventLoop* const loop_;
   const ClusterOptions options_;
@@ -72,6 +81,7 @@ class Cluster {
   std::map<std::string, std::unique_ptr<MetadataServiceClient>> metadata_clients_;  // every coordinator ever named
   bool closed_ = false;
   size_t preferred_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // timers hold it weakly
   std::map<DiskId, std::string> addresses_;
   std::map<DiskId, std::vector<AddressCallback>> resolving_;
   std::map<std::pair<std::string, Traffic>, std::unique_ptr<LogServiceClient>> log_servers_;

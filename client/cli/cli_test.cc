@@ -33,7 +33,13 @@ TEST(CommandTest, ParsesAndNamesWhatIsWrong) {
   EXPECT_FALSE(arguments->Given("NODE"));
   EXPECT_TRUE(arguments->Flag("sync"));
   EXPECT_EQ(arguments->Number("records"), 9);
-  EXPECT_EQ(arguments->coordinator(), "h:1");
+  EXPECT_EQ(arguments->coordinators(), "h:1");
+  EXPECT_EQ(ParseArguments(kCommand, {"kv", "--coordinators", "a:1,b:2"})->coordinators(), "a:1,b:2");
+  setenv("UNDERSTUDY_COORDINATORS", "e:1,e:2", 1);
+  EXPECT_EQ(ParseArguments(kCommand, {"kv"})->coordinators(), "e:1,e:2");
+  EXPECT_EQ(ParseArguments(kCommand, {"kv", "--coordinators", "a:1"})->coordinators(), "a:1");
+  unsetenv("UNDERSTUDY_COORDINATORS");
+  EXPECT_EQ(ParseArguments(kCommand, {"kv"})->coordinators(), "127.0.0.1:7400");
   EXPECT_EQ(ParseArguments(kCommand, {"kv"})->Number("records"), 7);
 
   const auto error = [](const std::vector<std::string>& words) {
@@ -183,7 +189,7 @@ class WholeCommandTest : public testing::Test {
   // Runs a command and keeps what it says.
   int Run(int (*run)(const Arguments&), std::map<std::string, std::string> values, bool json = false) {
     Arguments arguments;
-    arguments.values = {{"coordinator", server_->address()},
+    arguments.values = {{"coordinators", server_->address()},
                         {"cluster", "understudy"},
                         {"after", "0"},
                         {"limit", "0"},
@@ -243,7 +249,7 @@ TEST_F(WholeCommandTest, ServiceFiles) {
 }
 
 TEST_F(WholeCommandTest, NobodyThereIsAnExitCodeOfItsOwn) {
-  EXPECT_EQ(Run(RunStatus, {{"coordinator", "127.0.0.1:1"}}), kExitUnreachable);
+  EXPECT_EQ(Run(RunStatus, {{"coordinators", "127.0.0.1:1"}}), kExitUnreachable);
   EXPECT_THAT(err_, HasSubstr("is understudyd running"));
   EXPECT_EQ(Run(RunStatus, {{"cluster", "another"}}), kExitUnreachable);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <sstream>
 
 #include "understudy/check.h"
@@ -14,7 +15,9 @@ namespace po = boost::program_options;
 
 const std::vector<Option>& CommonOptions() {
   static const std::vector<Option> options = {
-      {"coordinator", Option::kText, "HOST:PORT", "127.0.0.1:7400", "where a coordinator listens", 0, 0},
+      {"coordinators", Option::kText, "HOST:PORT,...", "127.0.0.1:7400",
+       "where the coordinators listen; without it the environment's UNDERSTUDY_COORDINATORS counts", 0, 0},
+      {"coordinator", Option::kText, "HOST:PORT", "", "the same, of one coordinator", 0, 0},
       {"cluster", Option::kText, "NAME", "understudy", "name of the cluster; servers of another one are refused", 0, 0},
       {"json", Option::kFlag, "", "", "print JSON", 0, 0},
       {"no-color", Option::kFlag, "", "", "no colours, also on a terminal (as the environment's NO_COLOR does)", 0, 0},
@@ -76,6 +79,13 @@ std::string Arguments::Text(const std::string& name) const {
   const auto found = values.find(name);
   UNDERSTUDY_CHECK(found != values.end());
   return found->second;
+}
+
+std::string Arguments::coordinators() const {
+  if (Given("coordinators")) return Text("coordinators");
+  if (Given("coordinator")) return Text("coordinator");
+  const char* from_environment = std::getenv("UNDERSTUDY_COORDINATORS");
+  return from_environment != nullptr && from_environment[0] != '\0' ? from_environment : Text("coordinators");
 }
 
 int64_t Arguments::Number(const std::string& name) const { return std::stoll(Text(name)); }

@@ -34,7 +34,9 @@ class Arguments {
   bool Flag(const std::string& name) const;
   bool Given(const std::string& name) const;  // on the command line, rather than by default
 
-  std::string coordinator() const { return Text("coordinator"); }
+  // "HOST:PORT,...": --coordinators, else --coordinator (the older name of it), else the environment's
+  // UNDERSTUDY_COORDINATORS, else the default.
+  std::string coordinators() const;
   std::string cluster() const { return Text("cluster"); }
   bool json() const { return Flag("json"); }
   bool color = false;        // standard output is a terminal that wants it

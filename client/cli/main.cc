@@ -184,7 +184,7 @@ void MoveLeadingOptions(std::vector<std::string>* words) {
     const std::string word = words->front();
     words->erase(words->begin());
     leading.push_back(word);
-    if ((word == "--coordinator" || word == "--cluster") && !words->empty()) {
+    if ((word == "--coordinator" || word == "--coordinators" || word == "--cluster") && !words->empty()) {
       leading.push_back(words->front());
       words->erase(words->begin());
     }

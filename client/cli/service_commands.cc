@@ -62,7 +62,7 @@ int RunStatus(const Arguments& arguments) {
   Session session(arguments);
   const Result<std::string> document =
       session.Document([&](auto* client, auto done) { client->GetStatus(kTimeoutMs, std::move(done)); });
-  const std::string text = document.ok() ? RenderStatus(*document, arguments.coordinator(), arguments.color) : "";
+  const std::string text = document.ok() ? RenderStatus(*document, session.coordinator(), arguments.color) : "";
   return Print(document, arguments, text);
 }
 
@@ -155,9 +155,11 @@ int RunServiceRemove(const Arguments& arguments) {
 int RunSwitchover(const Arguments& arguments) {
   Session session(arguments);
   const std::string service = arguments.Text("SERVICE");
-  const Result<std::string> document = session.Document([&](auto* client, auto done) {
-    client->Switchover(service, arguments.Text("to"), arguments.Number("timeout-s") * 1000, std::move(done));
-  });
+  const Result<std::string> document = session.Document(
+      [&](auto* client, auto done) {
+        client->Switchover(service, arguments.Text("to"), arguments.Number("timeout-s") * 1000, std::move(done));
+      },
+      /*repeatable=*/false);
   std::string text = "Service " + service + " has moved.\n";
   if (document.ok()) {
     const Json json = Json::parse(*document, nullptr, false);

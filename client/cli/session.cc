@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "client/cli/text.h"
 #include "log/env/clock.h"
 #include "log/rpc/await.h"
 
@@ -14,20 +16,34 @@ constexpr size_t kListMax = 100'000;
 
 }  // namespace
 
-Session::Session(const Arguments& arguments) : Session(arguments.coordinator(), arguments.cluster()) {}
+Session::Session(const Arguments& arguments) : Session(arguments.coordinators(), arguments.cluster()) {}
 
-Session::Session(const std::string& coordinator, const std::string& cluster)
-    : coordinator_(coordinator), cluster_(cluster), loop_(std::make_unique<EventLoop>(SystemClock())) {
+Session::Session(const std::string& coordinators, const std::string& cluster)
+    : coordinators_(SplitAddresses(coordinators)),
+      coordinator_(coordinators_.front()),
+      cluster_(cluster),
+      loop_(std::make_unique<EventLoop>(SystemClock())) {
   EventLoop::Section section(loop_.get());
-  control_ = CoordinatorServiceClient::Create(loop_.get(), ClientOptions(), coordinator_);
-  metadata_ = MetadataServiceClient::Create(loop_.get(), ClientOptions(), coordinator_);
+  ClusterOptions options;
+  options.cluster = cluster_;
+  options.coordinators = coordinators_;
+  options.name = "understudy";
+  options.rpc_timeout_ms = kTimeoutMs;
+  metadata_ = std::make_unique<Cluster>(loop_.get(), options);
 }
 
 Session::~Session() {
   EventLoop::Section section(loop_.get());
   servers_.clear();
+  metadata_->Close();
   metadata_.reset();
-  control_.reset();
+  control_.clear();
+}
+
+CoordinatorServiceClient* Session::Control(const std::string& address) {
+  std::unique_ptr<CoordinatorServiceClient>& client = control_[address];
+  if (!client) client = CoordinatorServiceClient::Create(loop_.get(), ClientOptions(), address);
+  return client.get();
 }
 
 RpcClientOptions Session::ClientOptions() const {
@@ -41,12 +57,20 @@ RpcClientOptions Session::ClientOptions() const {
 Status Session::Unreachable(const Status& status) const {
   const bool nobody = status.code() == StatusCode::kUnavailable;
   return {status.code(),
-          "coordinator " + status.message() + (nobody ? "; is understudyd running, and is --coordinator right?" : "")};
+          "coordinator " + status.message() + (nobody ? "; is understudyd running, and is --coordinators right?" : "")};
 }
 
-Result<std::string> Session::Document(const Call& call) {
-  Result<DocumentResponse> answer =
-      Await<DocumentResponse>(loop_.get(), [&](Done<DocumentResponse> done) { call(control_.get(), std::move(done)); });
+Result<std::string> Session::Document(const Call& call, bool repeatable) {
+  LeaderCall::Options options;
+  options.coordinators = coordinators_;
+  options.open = [this](const std::string& address) { return Control(address); };
+  options.repeatable = repeatable;
+  std::shared_ptr<LeaderCall> leader;
+  Result<DocumentResponse> answer = Await<DocumentResponse>(loop_.get(), [&](Done<DocumentResponse> done) {
+    leader = std::make_shared<LeaderCall>(loop_.get(), options, call, std::move(done));
+    leader->Start();
+  });
+  if (!leader->answered().empty()) coordinator_ = leader->answered();
   if (!answer.ok()) return Unreachable(answer.status());
   if (answer->code != StatusCode::kOk) return Status(answer->code, answer->detail);
   return answer->document;
@@ -55,8 +79,7 @@ Result<std::string> Session::Document(const Call& call) {
 Result<std::vector<MetadataEntry>> Session::List(const std::string& folder) {
   const std::string prefix = "/understudy/" + cluster_ + "/" + folder;
   Result<std::vector<MetadataEntry>> entries = Await<std::vector<MetadataEntry>>(
-      loop_.get(),
-      [&](MetadataStore::ListCallback done) { metadata_->List(prefix, kListMax, kTimeoutMs, std::move(done)); });
+      loop_.get(), [&](MetadataStore::ListCallback done) { metadata_->List(prefix, kListMax, std::move(done)); });
   if (!entries.ok()) return Unreachable(entries.status());
   return entries;
 }

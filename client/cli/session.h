@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "client/cli/command.h"
+#include "client/cli/leader_call.h"
+#include "client/rpc/cluster.h"
 #include "log/format/chain.h"
 #include "log/rpc/clients.h"
 #include "log/rpc/event_loop.h"
@@ -18,12 +20,14 @@ namespace understudy::cli {
 class Session {
  public:
   explicit Session(const Arguments& arguments);
-  Session(const std::string& coordinator, const std::string& cluster);
+  // `coordinators`: "HOST:PORT,..."
+  Session(const std::string& coordinators, const std::string& cluster);
   ~Session();
 
-  // Calls the coordinator and waits. An answer other than kOk becomes the Status. kUnavailable names the address.
-  using Call = std::function<void(CoordinatorServiceClient*, Done<DocumentResponse>)>;
-  Result<std::string> Document(const Call& call);
+  // Calls the coordinator that leads and waits. An answer other than kOk becomes the Status. kUnavailable names the
+  // address. `repeatable`: it does no harm to ask two coordinators the same, one after the other or at once.
+  using Call = LeaderCall::Call;
+  Result<std::string> Document(const Call& call, bool repeatable = true);
 
   Result<std::vector<MetadataEntry>> List(const std::string& folder);  // "logs/"
   Result<std::vector<Chain>> Chains();                                 // of all logs, by id
@@ -33,16 +37,19 @@ class Session {
   Result<ReplicaStatusResponse> Replica(LogId log, const DiskId& disk);
   Result<BarrierResponse> Barrier(LogId log, const DiskId& disk, Epoch epoch);
 
+  // The one that answered last, or the first of the list.
   const std::string& coordinator() const { return coordinator_; }
 
  private:
   RpcClientOptions ClientOptions() const;
+  CoordinatorServiceClient* Control(const std::string& address);
   Status Unreachable(const Status& status) const;
 
+  std::vector<std::string> coordinators_;
   std::string coordinator_, cluster_;
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<CoordinatorServiceClient> control_;
-  std::unique_ptr<MetadataServiceClient> metadata_;
+  std::map<std::string, std::unique_ptr<CoordinatorServiceClient>> control_;  // by address
+  std::unique_ptr<Cluster> metadata_;
   std::map<std::string, std::unique_ptr<LogServiceClient>> servers_;  // by address
   std::map<std::string, std::string> addresses_;                      // by disk
 };

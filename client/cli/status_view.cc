@@ -8,6 +8,8 @@
 namespace understudy::cli {
 namespace {
 
+constexpr double kCoordinatorSilentMs = 10'000;  // they say every 2 s that they are there
+
 using Json = nlohmann::json;
 
 // Fields that may be absent, null or of another type: a newer coordinator must not break an older command.
@@ -150,6 +152,21 @@ std::string RenderStatus(const std::string& document, const std::string& coordin
   std::string out = "cluster " + Text(json, "cluster") + ", coordinator " + Text(json, "coordinator") + " at " +
                     coordinator + ": " + count(list("services").size(), "service") + ", " +
                     count(list("nodes").size(), "node") + ", " + std::to_string(free) + " free\n";
+  if (const Json& coordinators = list("coordinators"); coordinators.size() > 1) {
+    out += "coordinators:";
+    for (const Json& one : coordinators) {
+      out += (&one == &coordinators.front() ? " " : ", ") + Text(one, "name") + " at " + Text(one, "address");
+      const double seen_ms = Number(one, "seen_ms");
+      if (Flag(one, "leads")) {
+        out += " leads with term " + std::to_string(static_cast<uint64_t>(Number(json, "term")));
+      } else if (seen_ms < kCoordinatorSilentMs) {
+        out += " stands by";
+      } else {
+        out += Paint(" not seen for " + HumanMs(seen_ms), Color::kYellow, color);
+      }
+    }
+    out += "\n";
+  }
   for (const Json& option : list("unsafe")) {
     if (!option.is_string()) continue;
     out +=

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <sstream>
 
 namespace understudy::cli {
 
@@ -97,6 +98,16 @@ std::string HumanBytes(double bytes) {
   char text[48];
   std::snprintf(text, sizeof text, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
   return text;
+}
+
+std::vector<std::string> SplitAddresses(const std::string& text) {
+  std::vector<std::string> addresses;
+  std::stringstream stream(text);
+  for (std::string address; std::getline(stream, address, ',');) {
+    if (!address.empty()) addresses.push_back(address);
+  }
+  if (addresses.empty()) addresses.push_back(text);
+  return addresses;
 }
 
 std::string HumanMs(double ms) {

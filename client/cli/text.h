@@ -34,10 +34,11 @@ class Table {
   std::vector<std::vector<Cell>> rows_;
 };
 
-std::string WithCommas(uint64_t n);         // 1,234,567
-std::string HumanBytes(double bytes);       // 1.2 GiB
-std::string HumanMs(double ms);             // 38 ms, 2.4 s, 3 min, 5 h, 2 d
-std::string LocalTime(int64_t unix_ms);     // 2024-06-10 08:13:20.123
-size_t DisplayWidth(const std::string& s);  // characters of UTF-8
+std::string WithCommas(uint64_t n);                                // 1,234,567
+std::string HumanBytes(double bytes);                              // 1.2 GiB
+std::vector<std::string> SplitAddresses(const std::string& text);  // "a:1,b:2"; never empty
+std::string HumanMs(double ms);                                    // 38 ms, 2.4 s, 3 min, 5 h, 2 d
+std::string LocalTime(int64_t unix_ms);                            // 2024-06-10 08:13:20.123
+size_t DisplayWidth(const std::string& s);                         // characters of UTF-8
 
 }  // namespace understudy::cli

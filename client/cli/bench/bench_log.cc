@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/cli/session.h"
+#include "client/cli/text.h"
 #include "log/env/clock.h"
 #include "log/env/random.h"
 
@@ -64,8 +65,9 @@ class Window {
 
 Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int replicas, int ack) {
   auto bench = std::make_unique<BenchLog>();
-  bench->coordinator = arguments.coordinator();
-  if (!arguments.Given("coordinator")) {
+  const bool given = arguments.Given("coordinators") || arguments.Given("coordinator");
+  bench->coordinator = SplitAddresses(arguments.coordinators()).front();
+  if (!given) {
     PrivateClusterOptions options;
     options.program_path = arguments.program_path;
     options.parent = arguments.Text("data-dir");
@@ -75,8 +77,8 @@ Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int r
     bench->cluster = std::move(cluster).value();
     bench->coordinator = bench->cluster->coordinators()[0];
   }
-  bench->options.cluster = arguments.Given("coordinator") ? arguments.cluster() : "understudy";
-  bench->options.coordinators = {bench->coordinator};
+  bench->options.cluster = given ? arguments.cluster() : "understudy";
+  bench->options.coordinators = given ? SplitAddresses(arguments.coordinators()) : std::vector{bench->coordinator};
   bench->options.node = "bench";
   bench->options.replicas = replicas;
   bench->options.ack_quorum = ack;

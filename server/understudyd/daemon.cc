@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -80,7 +81,14 @@ class DaemonImpl final : public Daemon {
       });
     });
     std::unique_lock lock(mutex_);
-    ended_changed_.wait(lock, [&] { return ended_.has_value(); });
+    while (true) {
+      ended_changed_.wait(lock, [&] { return ended_.has_value() || disk_replaceable_; });
+      if (ended_.has_value()) break;
+      disk_replaceable_ = false;
+      lock.unlock();
+      if (const Status replaced = ReplaceDisk(); !replaced.ok()) End(replaced.WithContext("log server"));
+      lock.lock();
+    }
     const Status why = *ended_;
     lock.unlock();
     control_.WithStrand([&] { control_.loop()->Unwatch(signals); });
@@ -135,16 +143,15 @@ class DaemonImpl final : public Daemon {
   }
 
   Status OpenLog() {
-    MetadataStore* metadata = metadata_.get();
-    if (metadata == nullptr) {
+    if (metadata_ == nullptr && log_metadata_ == nullptr) {
       log_metadata_ = std::make_unique<RemoteMetadata>(control_.loop(), options_.cluster, "log", options_.node,
                                                        options_.coordinators);
-      metadata = log_metadata_.get();
     }
+    MetadataStore* metadata = metadata_ != nullptr ? metadata_.get() : log_metadata_.get();
     LogNodeOptions log;
     log.cluster = options_.cluster;
     log.node = options_.node;
-    log.data_dir = options_.data_dir + "/log";
+    log.data_dir = LogDir();
     for (const std::string& label : options_.labels) {
       if (label.starts_with(kZoneLabel)) log.zone = label.substr(std::string_view(kZoneLabel).size());
     }
@@ -152,19 +159,49 @@ class DaemonImpl final : public Daemon {
     log.advertise = options_.log_advertise;
     log.unsafe_no_fsync = options_.unsafe_no_fsync;
     log.segment_bytes = options_.segment_bytes;
+    log.repair_after_ms = options_.repair_after_ms;
+    log.repair_look_ms = std::clamp(options_.repair_after_ms / 4, int64_t{50}, log.repair_look_ms);
+    log.repair_bytes_per_s = options_.repair_bytes_per_s;
     Result<std::unique_ptr<LogNode>> node =
-        LogNode::Open(log_.loop(), SystemRandom(), SystemFileSystem(), metadata, log);
+        LogNode::Open(log_->loop(), SystemRandom(), SystemFileSystem(), metadata, log);
     if (!node.ok()) return node.status().WithContext("log server");
     log_node_ = std::move(node).value();
-    log_.WithStrand([&] {
+    log_->WithStrand([&] {
       log_node_->SetOnFatal([this](Status why) { End(why.WithContext("log server")); });
+      log_node_->SetOnReplaceable([this] {
+        const std::lock_guard lock(mutex_);
+        disk_replaceable_ = true;
+        ended_changed_.notify_all();
+      });
       log_node_->Start([this](Status started) {
         if (!started.ok()) return End(started.WithContext("log server"));
         LogInfo("understudyd", "log server on " + log_node_->address());
       });
     });
-    log_.Start(kLogThreads);
+    log_->Start(kLogThreads);
     return Status::Ok();
+  }
+
+  std::string LogDir() const { return options_.data_dir + "/log"; }
+
+  void CloseLog() {
+    if (log_node_ != nullptr) log_->WithStrand([&] { log_node_->Close(); });
+    log_->Stop();
+    log_node_.reset();
+  }
+
+  // The disk is retired and nothing refers to it: it is put aside, for people to look at, and a new one takes its
+  // place.
+  Status ReplaceDisk() {
+    const std::string aside = LogDir() + ".retired-" + ToHex(log_node_->disk()).substr(0, 8);
+    CloseLog();
+    old_log_loops_.push_back(std::exchange(log_, std::make_unique<LoopThreads>(SystemClock())));
+    FileSystem* files = SystemFileSystem();
+    UNDERSTUDY_RETURN_IF_ERROR(files->Rename(LogDir(), aside));
+    UNDERSTUDY_RETURN_IF_ERROR(files->SyncDir(options_.data_dir));
+    LogWarning("understudyd",
+               "the retired disk is kept at " + aside + " until somebody removes it; a new one takes its place");
+    return OpenLog();
   }
 
   Status OpenAgents() {
@@ -228,9 +265,7 @@ class DaemonImpl final : public Daemon {
     ResignLeadership();
     agent_loop_.Stop();
     agent_loop_.WithStrand([&] { agents_.clear(); });
-    if (log_node_ != nullptr) log_.WithStrand([&] { log_node_->Close(); });
-    log_.Stop();
-    log_node_.reset();
+    CloseLog();
     control_.Stop();
     control_running_ = false;
     control_.WithStrand([&] {
@@ -245,8 +280,11 @@ class DaemonImpl final : public Daemon {
 
   const DaemonOptions options_;
   std::unique_ptr<FileLock> lock_;
-  LoopThreads control_{SystemClock()};     // coordinator and metadata
-  LoopThreads log_{SystemClock()};         // the log server, whose latency nobody else disturbs
+  LoopThreads control_{SystemClock()};  // coordinator and metadata
+  // The log server, whose latency nobody else disturbs.
+  std::unique_ptr<LoopThreads> log_ = std::make_unique<LoopThreads>(SystemClock());
+  std::vector<std::unique_ptr<LoopThreads>>
+      old_log_loops_;                      // of replaced disks; the metadata may still answer into them
   LoopThreads agent_loop_{SystemClock()};  // agents, which read files of the kernel's
   std::unique_ptr<MetadataStore> metadata_;
   std::unique_ptr<RemoteMetadata> log_metadata_;
@@ -260,6 +298,7 @@ class DaemonImpl final : public Daemon {
   std::mutex mutex_;
   std::condition_variable ended_changed_;
   std::optional<Status> ended_;
+  bool disk_replaceable_ = false;
 };
 
 }  // namespace

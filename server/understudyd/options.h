@@ -43,6 +43,8 @@ struct DaemonOptions {
   int64_t lease_ms = 0;
   int64_t sample_interval_ms = 0;
   uint64_t segment_bytes = 0;
+  int64_t repair_after_ms = 0;
+  uint64_t repair_bytes_per_s = 0;
   bool unsafe_no_fsync = false;
   bool insecure = false;
   bool stop_applications = false;

@@ -60,8 +60,9 @@ TestFolder::~TestFolder() {
   if (std::system(("rm -rf '" + path_ + "'").c_str()) != 0) std::fprintf(stderr, "%s stays\n", path_.c_str());
 }
 
-ServerProcess::ServerProcess(std::string data_dir)
+ServerProcess::ServerProcess(std::string data_dir, std::string role)
     : data_dir_(std::move(data_dir)),
+      role_(std::move(role)),
       coordinator_("127.0.0.1:" + std::to_string(FreePort())),
       log_("127.0.0.1:" + std::to_string(FreePort())) {}
 
@@ -70,6 +71,7 @@ ServerProcess::~ServerProcess() { Kill(); }
 void ServerProcess::Start(std::vector<std::string> more_flags) {
   std::vector<std::string> flags = {"--data-dir",   data_dir_, "--listen",        coordinator_,
                                     "--log-listen", log_,      "--segment-bytes", "1048576"};
+  if (!role_.empty()) flags.insert(flags.begin(), role_);
   flags.insert(flags.end(), more_flags.begin(), more_flags.end());
   auto process = Process::Spawn({UNDERSTUDYD_PROGRAM, std::move(flags), {}, data_dir_ + ".output"});
   ASSERT_TRUE(process.ok()) << process.status().ToString();

@@ -13,7 +13,8 @@ namespace understudy::e2e {
 class ServerProcess {
  public:
   // Picks free ports; `data_dir` is kept by the caller. Nothing runs yet.
-  explicit ServerProcess(std::string data_dir);
+  // `role`: "log", "coordinator", ...; empty: all in one.
+  explicit ServerProcess(std::string data_dir, std::string role = {});
   ~ServerProcess();  // kills it
 
   // Starts it on the same ports as ever. Does not wait until it serves.
@@ -35,6 +36,7 @@ class ServerProcess {
 
  private:
   std::string data_dir_;
+  std::string role_;
   std::string coordinator_;
   std::string log_;
   std::unique_ptr<Process> process_;

@@ -64,7 +64,7 @@ void CoordinatorLink::Poll(Peer* peer) {
         peer->polling = false;
         if (answer.ok() && answer->code == StatusCode::kOk) {
           if (peer == leader_) Heard(results);
-          if (answer->command.kind != CommandKind::kNone) Take(answer->command);
+          if (answer->command.kind != CommandKind::kNone) Take(*peer, answer->command);
           if (peer == leader_) Poll(peer);
         } else if (peer == leader_) {
           Answered(peer, answer);
@@ -72,10 +72,11 @@ void CoordinatorLink::Poll(Peer* peer) {
       });
 }
 
-// Ids carry the term of the leader that gave them.
-void CoordinatorLink::Take(const Command& command) {
+// Ids carry the term of the leader that gave them. The one that took the last report is believed even when its term is
+// lower: the metadata were restored from an old copy.
+void CoordinatorLink::Take(const Peer& peer, const Command& command) {
   const int64_t term = command.id >> 32;
-  if (term < term_) {
+  if (term < term_ && &peer != leader_) {
     LogWarning("agent", options_.node + ": a command of term " + std::to_string(term) + " came late and is refused; " +
                             std::to_string(term_) + " leads");
     return;

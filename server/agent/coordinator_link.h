@@ -60,7 +60,7 @@ class CoordinatorLink {
   void Poll(Peer* peer);
   void Report(Peer* peer);
   void Answered(Peer* peer, const Result<NextCommandResponse>& answer);
-  void Take(const Command& command);
+  void Take(const Peer& peer, const Command& command);
   void Complain(const Peer& peer, const Result<NextCommandResponse>& answer);
   void Heard(const std::vector<CommandResult>& results);
   void Seek();  // not in touch: asks the next one when it is time to

@@ -163,6 +163,14 @@ TEST(ElectionTest, AnEarlierRunOfTheSameCoordinatorIsNotWaitedFor) {
   EXPECT_TRUE(Begin(&election, LeaseOf("c1", 7, 1), 10).cas);
 }
 
+// docs/operations.md tells operators to write this after a restore.
+TEST(ElectionTest, ATermRaisedByHandIsGoneOnFrom) {
+  Election election(Named("c1", 1));
+  const ElectionEffects claim = Begin(&election, R"({"term": 1000, "coordinator": "restored", "released": true})", 10);
+  ASSERT_TRUE(claim.cas);
+  EXPECT_EQ(DecodeLease(claim.cas->value)->term, 1001u);
+}
+
 TEST(ElectionTest, WithoutALeaseTimeItLeadsAtOnceAndForGood) {
   ElectionOptions options = Named("c1", 1);
   options.lease_ms = 0;

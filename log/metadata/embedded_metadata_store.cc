@@ -7,7 +7,9 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <shared_mutex>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "log/env/leveldb_env.h"
@@ -57,12 +59,15 @@ class EmbeddedMetadataStore : public MetadataStore {
       stopping_ = true;
     }
     wake_.notify_one();
+    wake_reader_.notify_one();
     if (worker_.joinable()) worker_.join();
+    if (reader_.joinable()) reader_.join();
   }
 
   Status Start() {
     UNDERSTUDY_RETURN_IF_ERROR(OpenDb());
     worker_ = std::thread([this] { Run(); });
+    reader_ = std::thread([this] { RunReader(); });
     return Status::Ok();
   }
 
@@ -102,9 +107,16 @@ class EmbeddedMetadataStore : public MetadataStore {
   Status OpenDb();
   void Submit(Call call);
   void Run();
+  void RunReader();
+  bool ReadOne(Call* call);  // false: the worker must see to it
   void Serve(std::deque<Call> calls);
   Status ServeOne(Call* call);  // an error: the store cannot read or write
   Status Find(const std::string& key, std::optional<MetadataEntry>* found);
+  Status FindStored(const std::string& key, std::optional<MetadataEntry>* found);
+  void CloseDb() {
+    const std::unique_lock lock(db_mutex_);
+    db_.reset();
+  }
   Status ServeList(Call* call);
   Status ServeChange(Call* call);
   Status Commit();
@@ -115,22 +127,30 @@ class EmbeddedMetadataStore : public MetadataStore {
   const EmbeddedMetadataOptions options_;
   const std::unique_ptr<leveldb::Env> env_;
 
-  // Of the worker alone.
+  // The worker changes db_ and broken_ with db_mutex_ held, and reads them without; the reader reads them with it.
+  std::shared_mutex db_mutex_;
   std::unique_ptr<leveldb::DB> db_;
+  Status broken_;  // a sync failed: for good
+
+  // Of the worker alone.
   uint64_t version_ = 0;
   size_t keys_ = 0;
-  Status broken_;                                                // a sync failed: for good
   std::map<std::string, std::optional<MetadataEntry>> overlay_;  // changes of this group, not yet written
   std::vector<MetadataEntry> changes_;                           // the same in order, for watchers
   std::vector<std::function<void(const Status&)>> answers_;
+  std::vector<std::string> changed_keys_;  // of the calls of this group
 
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable wake_reader_;
   std::deque<Call> queue_;
+  std::deque<Call> reads_;                            // Gets of keys that no waiting call changes
+  std::unordered_map<std::string, size_t> changing_;  // key -> calls that may change it and are not answered yet
   std::map<uint64_t, std::shared_ptr<const Watcher>> watchers_;
   uint64_t next_watch_ = 1;
   bool stopping_ = false;
   std::thread worker_;
+  std::thread reader_;
 };
 
 Status EmbeddedMetadataStore::OpenDb() {
@@ -141,7 +161,10 @@ Status EmbeddedMetadataStore::OpenDb() {
   options.write_buffer_size = 4u << 20;
   leveldb::DB* db = nullptr;
   UNDERSTUDY_RETURN_IF_ERROR(FromLevelDb(leveldb::DB::Open(options, dir_, &db), "opening metadata in " + dir_));
-  db_.reset(db);
+  {
+    const std::unique_lock lock(db_mutex_);
+    db_.reset(db);
+  }
   std::string stored;
   const leveldb::Status got = db_->Get({}, kVersionKey, &stored);
   if (!got.ok() && !got.IsNotFound()) return FromLevelDb(got, dir_);
@@ -164,7 +187,13 @@ void EmbeddedMetadataStore::Submit(Call call) {
   }
   {
     const std::lock_guard lock(mutex_);
-    if (queue_.size() < options_.queue_max && !stopping_) {
+    if (queue_.size() + reads_.size() < options_.queue_max && !stopping_) {
+      if (change) ++changing_[call.key];
+      if (call.kind == Call::Kind::kGet && !changing_.contains(call.key)) {
+        reads_.push_back(std::move(call));
+        wake_reader_.notify_one();
+        return;
+      }
       queue_.push_back(std::move(call));
       wake_.notify_one();
       return;
@@ -194,8 +223,50 @@ void EmbeddedMetadataStore::Run() {
   }
 }
 
+// A Get of a key that nobody is changing needs not wait for the sync of other keys' changes. LevelDB shows a change
+// only once it is synced, and a change that was answered is shown: linearizable.
+void EmbeddedMetadataStore::RunReader() {
+  while (true) {
+    std::optional<Call> call;
+    bool stop = false;
+    {
+      std::unique_lock lock(mutex_);
+      wake_reader_.wait(lock, [this] { return stopping_ || !reads_.empty(); });
+      stop = stopping_;
+      if (stop && reads_.empty()) return;
+      call = std::move(reads_.front());
+      reads_.pop_front();
+    }
+    if (stop) {
+      call->Fail({StatusCode::kCancelled, "the metadata store is closing"});
+    } else if (!ReadOne(&*call)) {
+      std::unique_lock lock(mutex_);
+      if (!stopping_) {
+        queue_.push_back(std::move(*call));
+        wake_.notify_one();
+        continue;
+      }
+      lock.unlock();
+      call->Fail({StatusCode::kCancelled, "the metadata store is closing"});
+    }
+  }
+}
+
+bool EmbeddedMetadataStore::ReadOne(Call* call) {
+  std::optional<MetadataEntry> found;
+  Status status;
+  {
+    const std::shared_lock lock(db_mutex_);
+    if (db_ == nullptr || !broken_.ok()) return false;
+    status = FindStored(call->key, &found);
+  }
+  status.ok() ? call->got(std::move(found)) : call->got(status);
+  return true;
+}
+
 void EmbeddedMetadataStore::Serve(std::deque<Call> calls) {
   for (Call& call : calls) {
+    if (call.kind == Call::Kind::kSwap || call.kind == Call::Kind::kDelete) changed_keys_.push_back(call.key);
     Status status = broken_;
     if (status.ok() && db_ == nullptr) status = OpenDb();  // it was closed because the disk was full
     if (status.ok()) status = ServeOne(&call);
@@ -223,6 +294,10 @@ Status EmbeddedMetadataStore::Find(const std::string& key, std::optional<Metadat
     *found = at->second;
     return Status::Ok();
   }
+  return FindStored(key, found);
+}
+
+Status EmbeddedMetadataStore::FindStored(const std::string& key, std::optional<MetadataEntry>* found) {
   std::string stored;
   const leveldb::Status got = db_->Get({}, EntryKey(key), &stored);
   if (got.IsNotFound()) return Status::Ok();
@@ -300,9 +375,10 @@ Status EmbeddedMetadataStore::Commit() {
   overlay_.clear();
   if (!wrote.ok()) {
     LogError("metadata", wrote.ToString());
-    db_.reset();
+    CloseDb();
     // A full disk passes; LevelDB reads its own log again then. A failed sync does not pass.
     if (wrote.code() != StatusCode::kResourceExhausted) {
+      const std::unique_lock lock(db_mutex_);
       broken_ = {StatusCode::kIoError, "metadata is read no more since a write failed; restart: " + wrote.message()};
     }
     changes_.clear();
@@ -317,6 +393,14 @@ Status EmbeddedMetadataStore::Commit() {
       }
     }
     for (const auto& watcher : told) watcher->changed(entry);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& key : changed_keys_) {
+      const auto at = changing_.find(key);
+      if (--at->second == 0) changing_.erase(at);
+    }
+    changed_keys_.clear();
   }
   const auto answers = std::exchange(answers_, {});
   for (const auto& answer : answers) answer(wrote);

@@ -17,8 +17,9 @@ struct EmbeddedMetadataOptions {
   size_t watches_max = 10'000;
 };
 
-// Opens or creates `dir`. Callbacks run on one thread of the store's, in the order of the calls, with no lock of the
-// store held; calls that come close together share one sync. A watcher sees a change before the CAS that made it is
+// Opens or creates `dir`. Callbacks run on two threads of the store's, with no lock of the store held: a Get of a key
+// that no earlier call may yet change is answered on one, beside everything else; all other calls on the other, in
+// their order. Calls that come close together share one sync. A watcher sees a change before the CAS that made it is
 // answered; one that is unwatched from another thread may see a change that was under way. A change whose write failed
 // is answered kOutcomeUnknown. After a failed sync every call fails with kIoError: restart the process. After a full
 // disk, calls fail with kResourceExhausted until there is space. The destructor answers what is queued with kCancelled,

@@ -148,6 +148,37 @@ TEST_P(MetadataStoreContract, EveryVersionOfAKeyHasOneWinner) {
   EXPECT_EQ((*Get("/contended"))->value, winners.rbegin()->second);
 }
 
+TEST_P(MetadataStoreContract, ReadsAreNeverOlderThanWhatWasAnsweredOrReadBefore) {
+  constexpr int kChanges = 60;
+  std::atomic<int> answered{0};
+  std::atomic<int> newest_read{0};
+  ASSERT_TRUE(Swap("/other", 0, "0").ok());
+  uint64_t version = *Swap("/read", 0, "0");
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      while (answered < kChanges) {
+        const int at_least = std::max(answered.load(), newest_read.load());
+        const auto read = Get("/read");
+        ASSERT_TRUE(read.ok() && read->has_value());
+        const int value = std::stoi((*read)->value);
+        EXPECT_GE(value, at_least);
+        int newest = newest_read;
+        while (newest < value && !newest_read.compare_exchange_weak(newest, value)) {
+        }
+      }
+    });
+  }
+  for (int i = 1; i <= kChanges; ++i) {
+    const Result<uint64_t> swapped = Swap("/read", version, std::to_string(i));
+    ASSERT_TRUE(swapped.ok());
+    version = *swapped;
+    answered = i;
+    EXPECT_EQ((*Get("/read"))->value, std::to_string(i));
+  }
+  for (std::thread& reader : readers) reader.join();
+}
+
 TEST_P(MetadataStoreContract, PrefixesAreBytesNotFolders) {
   for (const std::string key : {"/p", "/p/", "/p/1", "/p0", "/p/\xff", "/p/\xff\xff", "/q"}) {
     ASSERT_TRUE(Swap(key, 0, "v").ok());

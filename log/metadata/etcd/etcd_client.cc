@@ -121,7 +121,7 @@ Result<RangeReply> EtcdClient::RangeAll(RangeQuery query, int64_t timeout_ms) {
     query.limit = std::min(page_entries, wanted - all.entries.size());
     Answer answer = Ask(kRangePath, EncodeRange(query), clock_->Now() + timeout_ms * kNsPerMs, true);
     if (answer.too_large && query.limit > 1) {  // 512 entries may be 512 MiB, and the gateway carries 4
-      page_entries = query.limit / 2;
+      page_entries = std::max<size_t>(query.limit / 8, 1);
       continue;
     }
     if (!answer.status.ok()) return answer.status;

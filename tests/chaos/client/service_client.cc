@@ -113,9 +113,9 @@ bool ServiceClient::EnsureConnected(Worker* worker) {
   const std::string endpoint = worker->moved_to.empty()
                                    ? options_.endpoints[worker->endpoint_index % options_.endpoints.size()]
                                    : std::exchange(worker->moved_to, {});
-  constexpr int kConnectMs = 500;
-  if (worker->connection.Connect(endpoint, kConnectMs).ok()) {
-    const Result<Reply> bound = worker->connection.Ask({"AUTH", options_.service, "-"}, kConnectMs);
+  const int connect_ms = std::min(500, options_.timeout_ms);
+  if (worker->connection.Connect(endpoint, connect_ms).ok()) {
+    const Result<Reply> bound = worker->connection.Ask({"AUTH", options_.service, "-"}, connect_ms);
     if (bound.ok() && bound->kind == Reply::Kind::kText) {
       return true;
     }

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 
-from lab import Failed, Lab, LineProcess, Process, parse, processes_with, run, unfill, wait_until  # noqa: F401
+from lab import Failed, Lab, LineProcess, Process, bugs_in, parse, processes_with, run, unfill, wait_until  # noqa: F401
 
 LOGS = ["l1", "l2", "l3"]
 ETCD = ["e1", "e2", "e3"]
@@ -42,7 +42,9 @@ class Cast:
         self.lab = Lab(build, folder, ETCD + COORDINATORS + LOGS + NODES + [CLIENT], seed)
         self.hosts = self.lab.hosts
         self.clock = Clock(folder / "wall_clock")
+        self.coordinators = ",".join(f"{self.hosts[name].ip}:7400" for name in COORDINATORS)
         self.processes = {}
+        self.refusal = ""  # why the last command was not carried out
         self.client = None
         self.chains = {}  # service -> epoch -> what was seen of it once it was closed
 
@@ -51,7 +53,6 @@ class Cast:
         daemon = self.build / "bin/understudyd"
         skewed = {"LD_PRELOAD": str(self.build / "lib/libchaos_wall_clock.so"), "CHAOS_WALL_CLOCK": str(self.clock.path)}
         etcd_urls = ",".join(f"http://{self.hosts[name].ip}:2379" for name in ETCD)
-        coordinators = ",".join(f"{self.hosts[name].ip}:7400" for name in COORDINATORS)
         for name in ETCD:
             host = self.hosts[name]
             self.add(host, "etcd", ["etcd", "--name", name, "--data-dir", host.data / "etcd",
@@ -69,12 +70,12 @@ class Cast:
         for name in LOGS:
             host = self.hosts[name]
             self.add(host, "log", [daemon, "log", "--data-dir", host.data / "disk", "--node", name, "--log-listen",
-                                   f"{host.ip}:7401", "--coordinators", coordinators, "--segment-bytes", 8 << 20,
+                                   f"{host.ip}:7401", "--coordinators", self.coordinators, "--segment-bytes", 8 << 20,
                                    "--insecure"], skewed)
         for name in NODES:
             host = self.hosts[name]
             self.add(host, "agent", [daemon, "agent", "--data-dir", host.data, "--node", name, "--nodes",
-                                     f"{name}:{APPLICATION_PORT}", "--app-host", host.ip, "--coordinators", coordinators,
+                                     f"{name}:{APPLICATION_PORT}", "--app-host", host.ip, "--coordinators", self.coordinators,
                                      "--insecure"], skewed)
         for process in self.processes.values():
             process.start()
@@ -90,8 +91,7 @@ class Cast:
         wait_until("all services are served", 60, self.all_serving)
 
     def add(self, host, kind, words, environment=None):
-        self.processes[host.name] = Process(host, host.name, words, environment)
-        self.processes[host.name].kind = kind
+        self.processes[host.name] = Process(host, kind, words, environment)
 
     def complete(self):
         status = self.status()
@@ -103,19 +103,16 @@ class Cast:
             and len(status["services"]) == len(SERVICES) and status
 
     def command(self, *words):
-        """What the operator's command prints, by way of the first coordinator that carries it out; None: none does."""
-        for name in COORDINATORS:
-            try:
-                done = subprocess.run(
-                    self.hosts[CLIENT].enter() + [str(self.build / "bin/understudy"), *words, "--coordinator",
-                                                  f"{self.hosts[name].ip}:7400"],
-                    capture_output=True, text=True, timeout=5, check=False)
-            except subprocess.TimeoutExpired:
-                continue
-            if done.returncode == 0:
-                return done.stdout
-            self.last_refusal = (done.stderr or done.stdout).strip()
-        return None
+        """What the operator's command prints; None: no coordinator carries it out."""
+        try:
+            done = subprocess.run(self.hosts[CLIENT].enter() + [str(self.build / "bin/understudy"), *words, "--coordinators",
+                                                                self.coordinators],
+                                  capture_output=True, text=True, timeout=10, check=False)
+        except subprocess.TimeoutExpired:
+            return None
+        if done.returncode != 0:
+            self.refusal = (done.stderr or done.stdout).strip()
+        return done.stdout if done.returncode == 0 else None
 
     def command_in_background(self, *words):
         threading.Thread(target=self.command, args=words, daemon=True).start()
@@ -176,6 +173,13 @@ class Cast:
                     problems.append(f"{name}: epoch {epoch['epoch']} from {epoch['first_lsn']} follows {before}")
                 before = epoch
         return problems
+
+    def crashes(self):
+        ended = [process.ended_by_itself() for process in self.processes.values()]
+        logs = list((self.folder / "logs").glob("*.log"))
+        for node in NODES:
+            logs += (self.hosts[node].data / "run").glob(f"{node}.log*")
+        return [text for text in ended if text] + bugs_in(logs)
 
     def revive(self):
         """Ends all faults: the network as new, everyone runs, the clock is right."""

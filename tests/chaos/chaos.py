@@ -52,6 +52,11 @@ class Run:
                 self.problem(text)
         return seen is not None
 
+    def look_for_crashes(self):
+        for text in self.cast.crashes():
+            if text not in self.problems:
+                self.problem(text)
+
     def storm(self, seconds):
         """Injects and heals as the seed says."""
         began = time.monotonic()
@@ -63,6 +68,7 @@ class Run:
             while (wait := began + at - time.monotonic()) > 0:
                 if time.monotonic() > next_look and wait > 0.5:
                     self.look_at_chains()
+                    self.look_for_crashes()
                     next_look = time.monotonic() + 3
                 else:
                     time.sleep(min(wait, 0.2))
@@ -75,13 +81,14 @@ class Run:
 
     def recover(self):
         """Ends all faults and waits until everything is served; the seconds that took."""
+        self.look_for_crashes()
         self.cast.revive()
         began = time.monotonic()
         self.say("all faults end")
         while not (self.cast.answering() and self.cast.all_serving()):
             if time.monotonic() - began > SERVED_AGAIN_WITHIN_S:
                 status = self.cast.status()
-                states = [(one["name"], one["state"], one["trouble"]) for one in status["services"]] if status else "no coordinator"
+                states = [(one["name"], one["state"], one["trouble"]) for one in status["services"]] if status else self.cast.refusal
                 self.problem(f"not everything is served {SERVED_AGAIN_WITHIN_S} s after the last fault: {states}")
                 break
             time.sleep(0.1)
@@ -117,6 +124,7 @@ class Run:
             for key in ("acked", "unknown", "reads", "refused", "lost"):
                 summary[key] += one[key]
             summary["services"][service] = one
+        self.look_for_crashes()
         status = self.cast.status() or {"moves": []}
         summary["moves"] = dict(collections.Counter(move["kind"] for move in status["moves"]))
         summary["epochs"] = {name: max(chain, default=0) for name, chain in self.cast.chains.items()}

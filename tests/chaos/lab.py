@@ -3,6 +3,7 @@ namespaces made by run.sh, so that nothing outlives the run."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -56,10 +57,10 @@ class LineProcess:
 class Process:
     """One program on a host, that may be killed, frozen and started again."""
 
-    def __init__(self, host, name, words, environment=None):
-        self.host, self.name, self.words = host, name, [str(word) for word in words]
+    def __init__(self, host, kind, words, environment=None):
+        self.host, self.kind, self.words = host, kind, [str(word) for word in words]
         self.environment = {**os.environ, **(environment or {})}
-        self.log = host.lab.folder / "logs" / f"{name}.log"
+        self.log = host.lab.folder / "logs" / f"{host.name}.log"
         self.popen = None
         self.frozen = False
         self.wanted = False
@@ -75,6 +76,13 @@ class Process:
 
     def running(self):
         return self.popen is not None and self.popen.poll() is None
+
+    def ended_by_itself(self):
+        """How, when nobody killed it; said once."""
+        if not self.wanted or self.running():
+            return None
+        self.wanted = False
+        return f"the {self.kind} on {self.host.name} ended by itself with status {self.popen.returncode}, see {self.log}"
 
     def kill(self):
         self.wanted = False
@@ -147,6 +155,19 @@ def processes_with(variable):
                 found.append(int(process.name))
         except OSError:
             continue
+    return found
+
+
+# What a program of ours says when it finds a bug in itself, and what the C++ runtime says.
+BUG = re.compile(r"check failed: .*|terminate called.*|AddressSanitizer.*|ThreadSanitizer.*|runtime error: .*|"
+                 r"killed by signal (?:4|6|7|8|11)\b.*")
+
+
+def bugs_in(files):
+    found = []
+    for path in files:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{path.name}: {match.group(0)[:300]}" for match in BUG.finditer(text)]
     return found
 
 

@@ -36,6 +36,8 @@ class Run:
 
     def begin(self, arguments=(), flags=()):
         self.cast = Cast(self.build, self.folder, self.options.seed, arguments)
+        if not self.cast.clock_library.exists():
+            self.say(f"wall clocks will not jump: there is no {self.cast.clock_library}")
         self.cast.start()
         self.cast.start_client(*flags)
         self.say("everything is served; clients begin")

@@ -163,7 +163,10 @@ class Core {
   NodeState& Node(const std::string& name);
   bool Missing(const NodeState& node) const;
   ServiceState* FindService(const std::string& name);
-  void Wake(Instant at) { out_->wake_at = std::min(out_->wake_at, at); }
+  // What lies in the past was looked at by this Step: nothing comes of it before something else happens.
+  void Wake(Instant at) {
+    if (at > now_) out_->wake_at = std::min(out_->wake_at, at);
+  }
   void WakeIn(int64_t ms) { Wake(now_ + ms * kNsPerMs); }
   bool Passed(Instant since, int64_t ms) { return since == Instant::Never() ? false : now_ - since >= ms * kNsPerMs; }
   int64_t Pause(int failures, int64_t first_ms) const;

@@ -161,5 +161,20 @@ TEST(DecisionsTest, AreRecordedWithWhatTheyWereMadeFrom) {
   EXPECT_EQ(std::get<int64_t>(details.at("fitness")), 30);
 }
 
+// A wake-up in the past would have the shell step again at once, and for ever.
+TEST(DecisionsTest, NeverWaitForThePast) {
+  CoreOptions options;
+  options.cluster = "test";
+  options.name = "c1";
+  Core core(options);
+  Effects effects;
+  core.Step({MetadataChanged{MetadataKind::kNode, "n1", "{}", 1}}, Instant(kNsPerSecond), &effects);
+  core.Step({MetadataLoaded{1}}, Instant(kNsPerSecond), &effects);
+  EXPECT_GT(effects.wake_at, Instant(kNsPerSecond));
+  const Instant later = Instant(10 * kNsPerSecond);  // the node has never been heard, and has counted as missing for long
+  core.Step({Tick()}, later, &effects);
+  EXPECT_GT(effects.wake_at, later);
+}
+
 }  // namespace
 }  // namespace understudy::coordinator

@@ -6,7 +6,8 @@ namespace {
 
 constexpr size_t kFetchReadsAtOnce = 4;
 constexpr size_t kBackgroundReadsAtOnce = 2;
-constexpr size_t kSourcesMax = 64;  // connections kept; beyond it the idle ones are closed
+constexpr int64_t kFullDiskPauseMs = 1000;  // until the next look whether there is space again, for repair
+constexpr size_t kSourcesMax = 64;          // connections kept; beyond it the idle ones are closed
 constexpr int64_t kFetchReadTimeoutMs = 10'000;
 
 }  // namespace
@@ -31,7 +32,9 @@ void LogNodeImpl::StartFetchReads() {
   }
   while (fetch_running_ == 0 && background_running_ < kBackgroundReadsAtOnce && !background_waiting_.empty()) {
     const Instant now = Now();
-    if (const Instant at = budget_.ReadyAt(now); at > now) {
+    // What is reserved on a full disk is for seals and takeovers.
+    const Instant at = store_->Stats().disk_full ? now + kFullDiskPauseMs * kNsPerMs : budget_.ReadyAt(now);
+    if (at > now) {
       if (std::exchange(background_timer_, true)) return;
       loop_->At(at, [this] {
         background_timer_ = false;

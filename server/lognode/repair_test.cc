@@ -271,6 +271,28 @@ TEST_F(RepairShellTest, ADamagedDiskRetiresIsRepairedElsewhereAndMayBeReplaced) 
   EXPECT_FALSE(Entry(key).has_value());
 }
 
+// What its checksums vouch for is copied from a retired disk when nobody else has it.
+TEST_F(RepairShellTest, ARetiredDiskIsASource) {
+  Server* a = Start("a", "127.0.0.1:0", &files_);
+  const std::string all = Fill({a}, 200);
+  Fill({a}, 200, 2);
+  const std::string address = a->address();
+  const DiskId disk = a->disk();
+  Stop("a");
+  const std::string segment = "a/journal/" + files_.ListDir("a/journal")->front();
+  const size_t first = files_.Content(segment).find("r101x");
+  const size_t second = files_.Content(segment).find("r101x", first + 1);  // of log 2
+  ASSERT_NE(second, std::string::npos);
+  files_.FlipBit(segment, second, 3);
+  files_.Kill();
+  PutChain(ClosedChain({{disk, "a"}}, 200, 2));
+  a = Start("a", address, &files_);
+  EXPECT_EQ(a->Read(2, 1, 101, 101).code, StatusCode::kDataUnknown);
+  Server* b = Start("b");
+  EXPECT_TRUE(Until([&] { return ReadAll(b, 200) == all; }));
+  EXPECT_TRUE(Until([&] { return DisksOfEpoch1() == std::vector<DiskId>{b->disk()}; }));
+}
+
 TEST_F(RepairShellTest, TrimsThatADiskMissedAreMadeUpFor) {
   Server* a = Start("a");
   Server* b = Start("b");

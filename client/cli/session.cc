@@ -136,4 +136,12 @@ Result<BarrierResponse> Session::Barrier(LogId log, const DiskId& disk, Epoch ep
   });
 }
 
+Result<TrimResponse> Session::Trim(LogId log, const DiskId& disk, Lsn lsn) {
+  Result<LogServiceClient*> server = LogServer(disk);
+  if (!server.ok()) return server.status();
+  return Await<TrimResponse>(loop_.get(), [&](Done<TrimResponse> done) {
+    (*server)->Trim({log, disk, lsn}, kTimeoutMs, std::move(done));
+  });
+}
+
 }  // namespace understudy::cli

@@ -36,6 +36,7 @@ class Session {
   Result<LogServiceClient*> LogServer(const DiskId& disk);
   Result<ReplicaStatusResponse> Replica(LogId log, const DiskId& disk);
   Result<BarrierResponse> Barrier(LogId log, const DiskId& disk, Epoch epoch);
+  Result<TrimResponse> Trim(LogId log, const DiskId& disk, Lsn lsn);
 
   // The one that answered last, or the first of the list.
   const std::string& coordinator() const { return coordinator_; }

@@ -32,17 +32,18 @@ int RunBenchAppend(const Arguments& arguments) {
   const auto window = static_cast<uint64_t>(arguments.Number("window"));
 
   // The first records open connections and touch fresh memory; they are not what is asked about.
-  const uint64_t warm = std::min<uint64_t>(records / 10, windowed ? 200'000 : 2000);
+  const uint64_t warm = std::min<uint64_t>(windowed ? records : records / 10, windowed ? 3'000'000 : 2000);
   AppendResult result;
   {
     Progress progress("append", records, arguments.json());
     Log* log = (*bench)->log.get();
+    const BenchTrimmer trimmer(**bench);
     if (warm > 0) {
-      result = windowed ? AppendWindow(log, warm, size, window, &progress)
+      result = windowed ? AppendWindow(bench->get(), warm, size, window, &progress)
                         : AppendThreads(log, warm, size, threads, &progress);
     }
     if (result.status.ok()) {
-      result = windowed ? AppendWindow(log, records, size, window, &progress)
+      result = windowed ? AppendWindow(bench->get(), records, size, window, &progress)
                         : AppendThreads(log, records, size, threads, &progress);
     }
   }

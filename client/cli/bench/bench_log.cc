@@ -1,5 +1,7 @@
 #include "client/cli/bench/bench_log.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -16,6 +18,9 @@
 namespace understudy::cli {
 namespace {
 
+constexpr int64_t kDisksNs = 30 * kNsPerSecond;
+constexpr int64_t kTrimEveryNs = 20 * kNsPerMs;
+constexpr uint64_t kKeptRecords = 100'000;
 constexpr uint64_t kTimedEvery = 16;  // of the records in a window: reading the clock costs as much as an append
 
 // Counts what is acknowledged and lets the writer sleep while the window is full.
@@ -27,22 +32,22 @@ class Window {
   void Sent() { ++sent_; }
   void Acked(const Status& status) {
     if (!status.ok()) {
-      std::lock_guard lock(mutex_);
+      const std::lock_guard lock(mutex_);
       if (status_.ok()) status_ = status;
       failed_.store(true, std::memory_order_release);
+      room_.notify_one();
     }
-    acked_.fetch_add(1, std::memory_order_acq_rel);
-    if (waiting_.load(std::memory_order_seq_cst)) {
-      std::lock_guard lock(mutex_);
+    // Once, for the one that makes it enough: a wake-up costs more than an append.
+    if (acked_.fetch_add(1, std::memory_order_seq_cst) + 1 == wanted_.load(std::memory_order_seq_cst)) {
+      const std::lock_guard lock(mutex_);
       room_.notify_one();
     }
   }
   // Until at most `left` are outstanding, or one failed.
   void WaitUntil(uint64_t left) {
     std::unique_lock lock(mutex_);
-    waiting_.store(true, std::memory_order_seq_cst);
-    room_.wait(lock, [&] { return failed() || sent_ - acked_.load(std::memory_order_acquire) <= left; });
-    waiting_.store(false, std::memory_order_seq_cst);
+    wanted_.store(sent_ - std::min(sent_, left), std::memory_order_seq_cst);
+    room_.wait(lock, [&] { return failed() || sent_ - acked_.load(std::memory_order_seq_cst) <= left; });
   }
   bool failed() const { return failed_.load(std::memory_order_acquire); }
   uint64_t acked() const { return acked_.load(std::memory_order_relaxed); }
@@ -54,12 +59,32 @@ class Window {
  private:
   const uint64_t size_;
   uint64_t sent_ = 0;
-  std::atomic<uint64_t> acked_{0};
-  std::atomic<bool> waiting_{false}, failed_{false};
+  std::atomic<uint64_t> acked_{0}, wanted_{0};
+  std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::condition_variable room_;
   Status status_;
 };
+
+// An epoch may open with fewer disks than were asked for, when one answers late: the writer adds it soon.
+Status AwaitDisks(const BenchLog& bench) {
+  Session session(bench.coordinator, bench.options.cluster);
+  const Instant deadline = SystemClock()->Now() + kDisksNs;
+  while (true) {
+    const Result<std::vector<Chain>> chains = session.Chains();
+    if (!chains.ok()) return chains.status();
+    size_t disks = 0;
+    for (const Chain& chain : *chains) {
+      if (chain.name == bench.name && chain.last() != nullptr) disks = chain.last()->disks.size();
+    }
+    if (disks == static_cast<size_t>(bench.options.replicas)) return {};
+    if (SystemClock()->Now() > deadline) {
+      return {StatusCode::kUnavailable, "the log is on " + std::to_string(disks) + " disks, " +
+                                            std::to_string(bench.options.replicas) + " were asked for"};
+    }
+    poll(nullptr, 0, 50);
+  }
+}
 
 }  // namespace
 
@@ -90,29 +115,57 @@ Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int r
   bench->log = std::move(log).value();
   const Result<Lsn> opened = bench->log->TakeOver(Epoch(0));
   if (!opened.ok()) return opened.status();
-  // An epoch may open with fewer disks than were asked for: not what is to be measured.
-  const Result<std::vector<Chain>> chains = Session(bench->coordinator, bench->options.cluster).Chains();
-  if (!chains.ok()) return chains.status();
-  for (const Chain& chain : *chains) {
-    if (chain.name != bench->name || chain.last()->disks.size() == static_cast<size_t>(replicas)) continue;
-    return Status(StatusCode::kUnavailable, "the log opened on " + std::to_string(chain.last()->disks.size()) +
-                                                " disks, " + std::to_string(replicas) + " were asked for");
-  }
+  UNDERSTUDY_RETURN_IF_ERROR(AwaitDisks(*bench));
   return bench;
+}
+
+BenchTrimmer::BenchTrimmer(const BenchLog& bench) : thread_([this, &bench] { Run(bench); }) {}
+
+BenchTrimmer::~BenchTrimmer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  stop_changed_.notify_all();
+  thread_.join();
+}
+
+void BenchTrimmer::Run(const BenchLog& bench) {
+  Session session(bench.coordinator, bench.options.cluster);
+  Chain chain;
+  if (const Result<std::vector<Chain>> chains = session.Chains(); chains.ok()) {
+    for (const Chain& one : *chains) {
+      if (one.name == bench.name) chain = one;
+    }
+  }
+  Lsn trimmed;
+  std::unique_lock lock(mutex_);
+  while (!stop_changed_.wait_for(lock, std::chrono::nanoseconds(kTrimEveryNs), [this] { return stop_; })) {
+    const Lsn commit = bench.log->commit();
+    if (chain.epochs.empty() || commit < trimmed + 2 * kKeptRecords) continue;
+    trimmed = Lsn(commit.value() - kKeptRecords);
+    for (const ReplicaRef& replica : chain.last()->disks) {
+      // One that fails is asked again the next time; a benchmark's log may as well grow.
+      (void)session.Trim(chain.log, replica.disk, trimmed);
+    }
+  }
 }
 
 void FillPayload(uint64_t record, std::string* payload) {
   std::memcpy(payload->data(), &record, std::min(sizeof record, payload->size()));
 }
 
-AppendResult AppendWindow(Log* log, uint64_t records, size_t size, uint64_t window_size, Progress* progress) {
-  // Shared with the callbacks: those of a log that has failed may come when nobody waits any more.
+AppendResult AppendWindow(BenchLog* bench, uint64_t records, size_t size, uint64_t window_size, Progress* progress) {
   struct Shared {
     explicit Shared(uint64_t size) : window(size) {}
     Window window;
     Samples latency;
   };
-  auto shared = std::make_shared<Shared>(window_size);
+  // The callbacks of a log that has failed may come when nobody waits any more: it lives as long as the log. They hold
+  // no more than two words, which std::function keeps without an allocation.
+  auto owned = std::make_shared<Shared>(window_size);
+  Shared* shared = owned.get();
+  bench->kept.push_back(std::move(owned));
   Window& window = shared->window;
   std::string payload(size, 'x');
   const Instant began = SystemClock()->Now();
@@ -121,10 +174,9 @@ AppendResult AppendWindow(Log* log, uint64_t records, size_t size, uint64_t wind
     if (window.Full()) window.WaitUntil(window_size - std::max<uint64_t>(1, window_size / 4));
     FillPayload(i, &payload);
     window.Sent();
-    const bool timed = i % kTimedEvery == 0;
-    const Instant sent = timed ? SystemClock()->Now() : Instant();
-    const Result<Lsn> lsn = log->Append(payload, KeyOf(i), [shared, timed, sent](const Result<Lsn>& answer) {
-      if (timed) shared->latency.Add(SystemClock()->Now() - sent);
+    const int64_t sent_ns = i % kTimedEvery == 0 ? SystemClock()->Now().ns() : 0;
+    const Result<Lsn> lsn = bench->log->Append(payload, KeyOf(i), [shared, sent_ns](const Result<Lsn>& answer) {
+      if (sent_ns != 0) shared->latency.Add(SystemClock()->Now().ns() - sent_ns);
       shared->window.Acked(answer.ok() ? Status::Ok() : answer.status());
     });
     if (!lsn.ok()) window.Acked(lsn.status());

@@ -147,7 +147,7 @@ int RunBenchReplay(const Arguments& arguments) {
   AppendResult filled;
   {
     Progress progress("append", records, arguments.json());
-    filled = AppendWindow((*bench)->log.get(), records, size, kWindow, &progress);
+    filled = AppendWindow(bench->get(), records, size, kWindow, &progress);
   }
   if (!filled.status.ok()) return Fail(filled.status);
   if (Interrupted()) return kExitFailed;

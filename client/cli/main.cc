@@ -82,11 +82,12 @@ std::vector<Command> Commands() {
       kCodes;
   static const std::string takeover =
       std::string(
-          "Starts a private understudyd with nodes and the resp_kv example, writes through the Redis protocol, and\n"
-          "measures the longest time without a successful write around each move: planned switchovers, kills\n"
-          "with a mirroring spare, and a kill with nothing but a WARM unassigned spare.\n\n"
+          "Starts a private cluster with nodes and the resp_kv example, writes through the Redis protocol, and\n"
+          "measures the longest time without a successful write around each move: planned switchovers, deaths of the\n"
+          "process or of its node with a mirroring spare, kills with nothing but a WARM unassigned spare.\n\n"
           "  understudy bench takeover --moves 100 --kills 100\n  understudy bench takeover --moves 10 --kills 10 "
-          "--behind 0\n\n") +
+          "--behind 0\n"
+          "  understudy bench takeover --log-servers 3 --coordinators 2 --etcd 1 --node-deaths 50\n\n") +
       kCodes;
   return {
       {"status", "Services, spares, risk and forecasts at a glance", {}, {}, status.c_str(), RunStatus},
@@ -153,6 +154,15 @@ std::vector<Command> Commands() {
         {"behind", Option::kText, "N,N", "100000,1000000",
          "kills with a WARM unassigned spare, so many records behind the checkpoint; or none", 0, 0},
         {"behind-kills", Option::kNumber, "N", "3", "of each of those", 1, 1000},
+        {"node-deaths", Option::kNumber, "N", "0", "deaths of a node (process and agent) with a mirroring spare", 0,
+         100'000},
+        {"node-timeout-ms", Option::kNumber, "MS", "1000", "after which a silent node is missing", 100, 600'000},
+        {"lengths", Option::kText, "N,N", "none",
+         "kills with a WARM unassigned spare and a fresh checkpoint, in a log of so many records; or none", 0, 0},
+        {"length-kills", Option::kNumber, "N", "5", "of each of those", 1, 1000},
+        {"log-servers", Option::kNumber, "E", "1", "and replicas of the log", 1, 9},
+        {"coordinators", Option::kNumber, "N", "1", "more than one need --etcd", 1, 9},
+        {"etcd", Option::kNumber, "N", "0", "members of an etcd for the metadata; 0: embedded", 0, 9},
         {"clients", Option::kNumber, "N", "2", "that write all the while", 1, 256},
         {"data-dir", Option::kText, "DIR", ".", "on whose disk the private server keeps its data", 0, 0}},
        takeover.c_str(),

@@ -84,9 +84,8 @@ Status PrivateCluster::StartAll() {
   if (options_.coordinators > 1 && options_.etcds == 0) {
     return {StatusCode::kInvalidArgument, "more than one coordinator needs metadata in etcd"};
   }
-  if (options_.etcds > 0) return {StatusCode::kUnsupported, "metadata in etcd"};
-  const Result<std::vector<int>> ports =
-      FreePorts(static_cast<size_t>(options_.coordinators + options_.log_servers) + options_.nodes.size());
+  const Result<std::vector<int>> ports = FreePorts(
+      static_cast<size_t>(options_.coordinators + options_.log_servers + 2 * options_.etcds) + options_.nodes.size());
   if (!ports.ok()) return ports.status();
   auto port = ports->begin();
   folder_ = options_.parent + "/understudy-bench-XXXXXX";
@@ -100,6 +99,11 @@ Status PrivateCluster::StartAll() {
   for (const std::string& node : options_.nodes) {
     endpoints_.push_back(Local(*port));
     node_list.push_back(node + ":" + std::to_string(*port++));
+  }
+  std::vector<std::string> metadata;
+  if (options_.etcds > 0) {
+    const std::vector<std::string> etcds = PlanEtcd({port, port + 2 * options_.etcds});
+    metadata = {"--metadata", "etcd", "--etcd-endpoints", Join(etcds)};
   }
   const std::vector<std::string> common = {"--log-level", "warning", "--node-timeout-ms",
                                            std::to_string(options_.node_timeout_ms)};
@@ -117,7 +121,9 @@ Status PrivateCluster::StartAll() {
   } else {
     for (size_t i = 0; i < coordinators_.size(); ++i) {
       const std::string name = "coordinator" + std::to_string(i + 1);
-      plan("coordinator", name, {"--node", name, "--listen", coordinators_[i]});
+      std::vector<std::string> arguments = {"--node", name, "--listen", coordinators_[i]};
+      arguments.insert(arguments.end(), metadata.begin(), metadata.end());
+      plan("coordinator", name, std::move(arguments));
     }
     for (size_t i = 0; i < log_addresses.size(); ++i) {
       const std::string name = "log" + std::to_string(i + 1);
@@ -130,6 +136,24 @@ Status PrivateCluster::StartAll() {
   }
   for (Server& server : servers_) UNDERSTUDY_RETURN_IF_ERROR(Spawn(&server));
   return WaitUntilReady();
+}
+
+// Two ports a member. Returns what clients call.
+std::vector<std::string> PrivateCluster::PlanEtcd(const std::vector<int>& ports) {
+  std::vector<std::string> clients, peers, members;
+  for (size_t i = 0; i < ports.size(); i += 2) {
+    clients.push_back("http://" + Local(ports[i]));
+    peers.push_back("http://" + Local(ports[i + 1]));
+    members.push_back("etcd" + std::to_string(i / 2 + 1) + "=" + peers.back());
+  }
+  for (size_t i = 0; i < clients.size(); ++i) {
+    const std::string name = "etcd" + std::to_string(i + 1);
+    Plan(name, "etcd",
+         {"--name", name, "--data-dir", folder_ + "/" + name, "--listen-client-urls", clients[i],
+          "--advertise-client-urls", clients[i], "--listen-peer-urls", peers[i], "--initial-advertise-peer-urls",
+          peers[i], "--initial-cluster", Join(members), "--log-level", "error"});
+  }
+  return clients;
 }
 
 Status PrivateCluster::Spawn(Server* server) {

@@ -15,7 +15,8 @@ namespace understudy::cli {
 struct PrivateClusterOptions {
   std::string program_path;        // of this program; understudyd lies beside it
   std::string parent;              // the folder on whose disk to measure
-  int log_servers = 1;             // with one of each and no etcd, everything runs in one process
+  bool separate = false;           // each role is a process of its own; so it is anyway unless there is one of each
+  int log_servers = 1;
   int coordinators = 1;            // more than one needs etcd
   int etcds = 0;                   // members of an etcd for the metadata; 0: the embedded store
   std::vector<std::string> nodes;  // agents, each with a port of its own for its application
@@ -50,9 +51,10 @@ class PrivateCluster {
   };
 
   explicit PrivateCluster(PrivateClusterOptions options) : options_(std::move(options)) {}
-  bool embedded() const { return options_.log_servers == 1 && options_.coordinators == 1 && options_.etcds == 0; }
+  bool embedded() const { return !options_.separate && options_.log_servers == 1 && options_.coordinators == 1 && options_.etcds == 0; }
   Status StartAll();
   void Plan(const std::string& name, const std::string& program, std::vector<std::string> arguments);
+  std::vector<std::string> PlanEtcd(const std::vector<int>& ports);
   Status Spawn(Server* server);
   Status WaitUntilReady();
   Status Unready(const std::string& what);

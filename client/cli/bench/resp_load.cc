@@ -235,14 +235,14 @@ Result<int> RespLoad::CountLost() {
   return lost;
 }
 
-Status RespLoad::Fill(uint64_t first, uint64_t count) {
+Status RespLoad::Fill(uint64_t first, uint64_t count, uint64_t keys) {
   const std::unique_ptr<RespConnection> primary = FindPrimary(30'000);
   if (!primary) return {StatusCode::kUnavailable, "no endpoint takes writes"};
   const std::string value(64, 'v');
   for (uint64_t i = 0; i < count; i += kPipeline) {
     std::vector<std::vector<std::string>> commands;
     for (uint64_t k = i; k < std::min(count, i + kPipeline); ++k) {
-      commands.push_back({"SET", "fill:" + std::to_string(first + k), value});
+      commands.push_back({"SET", "fill:" + std::to_string((first + k) % keys), value});
     }
     const auto replies = primary->Call(commands, 30'000);
     if (!replies.ok()) return replies.status();

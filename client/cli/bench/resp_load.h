@@ -61,8 +61,8 @@ class RespLoad {
   // the load is stopped.
   Result<int> CountLost();
 
-  // Writes `count` keys as fast as pipelining allows: records behind the checkpoint.
-  Status Fill(uint64_t first, uint64_t count);
+  // Writes `count` records as fast as pipelining allows, to `keys` keys in turn.
+  Status Fill(uint64_t first, uint64_t count, uint64_t keys);
 
  private:
   struct Client {

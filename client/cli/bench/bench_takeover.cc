@@ -1,5 +1,5 @@
-// bench takeover: the longest time without a successful write around planned moves, deaths of a process or a node with a
-// mirroring spare, and kills with nothing but a WARM unassigned spare.
+// bench takeover: the longest time without a successful write around planned moves, deaths of a process or a node with
+// a mirroring spare, and kills with nothing but a WARM unassigned spare.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -28,7 +28,8 @@ struct Gaps {
   }
 };
 
-Status Repeat(TakeoverStage* stage, Result<double> (TakeoverStage::*step)(), int64_t times, const char* label, bool quiet, Gaps* gaps) {
+Status Repeat(TakeoverStage* stage, Result<double> (TakeoverStage::*step)(), int64_t times, const char* label,
+              bool quiet, Gaps* gaps) {
   Progress progress(label, static_cast<uint64_t>(times), quiet);
   for (int64_t i = 0; i < times && !Interrupted(); ++i) {
     const Result<double> gap = (stage->*step)();
@@ -107,8 +108,7 @@ int RunBenchTakeover(const Arguments& arguments) {
         Repeat(stage->get(), &TakeoverStage::Move, arguments.Number("moves"), "planned moves", quiet, &planned));
     UNDERSTUDY_RETURN_IF_ERROR(
         Repeat(stage->get(), &TakeoverStage::Kill, arguments.Number("kills"), "kills", quiet, &killed));
-    UNDERSTUDY_RETURN_IF_ERROR(
-        Repeat(stage->get(), &TakeoverStage::KillNode, deaths, "dead nodes", quiet, &dead_node));
+    UNDERSTUDY_RETURN_IF_ERROR(Repeat(stage->get(), &TakeoverStage::KillNode, deaths, "dead nodes", quiet, &dead_node));
     return finish(stage->get());
   };
   const auto without = [&](uint64_t records) -> Status {
@@ -120,8 +120,8 @@ int RunBenchTakeover(const Arguments& arguments) {
     UNDERSTUDY_RETURN_IF_ERROR((*stage)->Fill(records, records));
     Gaps& gaps = warm.emplace_back(records, Gaps()).second;
     const std::string label = "kills, WARM spare, " + WithCommas(records) + " records behind";
-    UNDERSTUDY_RETURN_IF_ERROR(Repeat(stage->get(), &TakeoverStage::Kill, arguments.Number("behind-kills"),
-                                      label.c_str(), quiet, &gaps));
+    UNDERSTUDY_RETURN_IF_ERROR(
+        Repeat(stage->get(), &TakeoverStage::Kill, arguments.Number("behind-kills"), label.c_str(), quiet, &gaps));
     return finish(stage->get());
   };
   // One log that grows: what a takeover takes must come from what lies behind the checkpoint, not before it.
@@ -135,11 +135,10 @@ int RunBenchTakeover(const Arguments& arguments) {
     for (const uint64_t length : lengths) {
       if (length > filled) UNDERSTUDY_RETURN_IF_ERROR((*stage)->Fill(length - filled, kLengthKeys));
       filled = std::max(filled, length);
-      UNDERSTUDY_RETURN_IF_ERROR((*stage)->WaitForCheckpoint());
       Gaps& gaps = by_length.emplace_back(length, Gaps()).second;
       const std::string label = "kills, log of " + WithCommas(length) + " records";
-      UNDERSTUDY_RETURN_IF_ERROR(Repeat(stage->get(), &TakeoverStage::Kill, arguments.Number("length-kills"),
-                                        label.c_str(), quiet, &gaps));
+      UNDERSTUDY_RETURN_IF_ERROR(
+          Repeat(stage->get(), &TakeoverStage::Kill, arguments.Number("length-kills"), label.c_str(), quiet, &gaps));
     }
     return finish(stage->get());
   };

@@ -179,8 +179,9 @@ Status PrivateCluster::WaitUntilReady() {
     for (const Server& server : servers_) {
       if (Ended(*server.process, 0)) return Unready(server.name + " ended");
     }
-    Session session(coordinators_[0], "understudy");
-    if (session.Document([](auto* client, auto done) { client->GetStatus(2000, std::move(done)); }).ok()) {
+    for (const std::string& coordinator : coordinators_) {
+      Session session(coordinator, "understudy");  // one that does not lead refuses
+      if (!session.Document([](auto* client, auto done) { client->GetStatus(2000, std::move(done)); }).ok()) continue;
       const Result<std::vector<MetadataEntry>> disks = session.List("disks/");
       if (disks.ok() && disks->size() >= static_cast<size_t>(options_.log_servers)) return {};
     }

@@ -13,9 +13,9 @@
 namespace understudy::cli {
 
 struct PrivateClusterOptions {
-  std::string program_path;        // of this program; understudyd lies beside it
-  std::string parent;              // the folder on whose disk to measure
-  bool separate = false;           // each role is a process of its own; so it is anyway unless there is one of each
+  std::string program_path;  // of this program; understudyd lies beside it
+  std::string parent;        // the folder on whose disk to measure
+  bool separate = false;     // each role is a process of its own; so it is anyway unless there is one of each
   int log_servers = 1;
   int coordinators = 1;            // more than one needs etcd
   int etcds = 0;                   // members of an etcd for the metadata; 0: the embedded store
@@ -51,7 +51,9 @@ class PrivateCluster {
   };
 
   explicit PrivateCluster(PrivateClusterOptions options) : options_(std::move(options)) {}
-  bool embedded() const { return !options_.separate && options_.log_servers == 1 && options_.coordinators == 1 && options_.etcds == 0; }
+  bool embedded() const {
+    return !options_.separate && options_.log_servers == 1 && options_.coordinators == 1 && options_.etcds == 0;
+  }
   Status StartAll();
   void Plan(const std::string& name, const std::string& program, std::vector<std::string> arguments);
   std::vector<std::string> PlanEtcd(const std::vector<int>& ports);

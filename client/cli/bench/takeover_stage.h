@@ -30,14 +30,13 @@ class TakeoverStage {
   TakeoverStage& operator=(const TakeoverStage&) = delete;
 
   // Each waits until everything is ready, then gives the longest time without a successful write around the event, ms.
-  Result<double> Move();      // a planned one
-  Result<double> Kill();      // the primary's process
+  Result<double> Move();                  // a planned one
+  Result<double> Kill();                  // the primary's process
+  Result<double> KillBehindCheckpoint();  // the same, once a checkpoint covers all that had been written so far
   Result<double> KillNode();  // the primary's process and its agent at once; the agent is started again afterwards
 
   // Stops the load, writes `records` over `keys` keys and begins the load again.
   Status Fill(uint64_t records, uint64_t keys);
-  // Until a checkpoint covers all that has been written so far.
-  Status WaitForCheckpoint();
 
   // Acknowledged writes that are gone. Ends the load.
   Result<int> CountLost();
@@ -51,6 +50,7 @@ class TakeoverStage {
   // Looks at the status until `done` likes it.
   Status WaitUntil(const std::string& what, const std::function<bool(const std::string& status)>& done);
   bool Ready(const std::string& status);
+  Status WaitForCheckpoint();
   Status Begin();
   Result<double> Gap();
 

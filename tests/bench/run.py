@@ -13,16 +13,18 @@ import subprocess
 import sys
 import tempfile
 
-APPENDS = [  # name, our arguments, the floor's designs, figure, unit, higher is better, full records, quick records
-    ("append_e1_sync_p50_us", ["--sync"], [[], ["--overlap"]], "p50_us", "us", False, 20_000, 4_000),
-    ("append_e1_w64_rps", ["--threads", "64"],
-     [["--threads", "64"], ["--threads", "64", "--overlap"], ["--threads", "64", "--own-connections"]],
-     "records_per_s", "records/s", True, 400_000, 60_000),
-    ("append_e1_w1024_rps", ["--window", "1024"], [["--window", "1024"], ["--window", "1024", "--overlap"]],
-     "records_per_s", "records/s", True, 8_000_000, 1_000_000),
-    ("append_e1_w16384_rps", ["--window", "16384"], [["--window", "16384"], ["--window", "16384", "--overlap"]],
-     "records_per_s", "records/s", True, 20_000_000, 3_000_000),
+SHARED, OWN = ["--threads", "64"], ["--threads", "64", "--own-connections"]
+# figure, our arguments, the floor's designs, field, unit, higher is better, records: full, quick, of the floor in full
+APPENDS = [
+    ("sync_p50_us", ["--sync"], [[], ["--overlap"]], "p50_us", "us", False, 10_000, 3_000, 10_000),
+    ("w64_rps", ["--threads", "64"], [SHARED, SHARED + ["--overlap"], OWN], "records_per_s", "records/s", True, 150_000, 40_000,
+     100_000),
+    ("w1024_rps", ["--window", "1024"], [["--window", "1024"], ["--window", "1024", "--overlap"]],
+     "records_per_s", "records/s", True, 3_000_000, 500_000, 2_000_000),
+    ("w16384_rps", ["--window", "16384"], [["--window", "16384"], ["--window", "16384", "--overlap"]],
+     "records_per_s", "records/s", True, 6_000_000, 1_000_000, 5_000_000),
 ]
+CLUSTER = {"": [], "cluster_": ["--log-servers", "3", "--coordinators", "2", "--etcd", "1"]}
 
 
 def run_json(command, cwd=None):
@@ -40,94 +42,143 @@ class Table:
     def __init__(self):
         self.rows = []
 
-    def add(self, name, ours, floor, unit, higher):
+    def add(self, name, ours, floor, unit, higher, events=0):
         median, floor_median = statistics.median(ours), statistics.median(floor)
         self.rows.append({"name": name, "ours": median, "floor": floor_median, "ratio": median / floor_median,
                           "unit": unit, "higher_is_better": higher,
-                          "ours_min": min(ours), "ours_max": max(ours), "rounds": len(ours)})
+                          "ours_min": min(ours), "ours_max": max(ours), "rounds": len(ours), "events": events or None,
+                          "load": round(os.getloadavg()[0], 1)})
 
     def show(self):
-        print(f"{'':24} {'ours':>12} {'spread':>25} {'floor':>12} {'ratio':>7}  unit")
+        print(f"{'':28} {'ours':>12} {'spread':>25} {'floor':>12} {'ratio':>7}  unit (load average: {load()})")
         for row in self.rows:
             spread = f"{number(row['ours_min'])} .. {number(row['ours_max'])}"
-            print(f"{row['name']:24} {number(row['ours']):>12} {spread:>25} {number(row['floor']):>12} "
+            if row["events"]:
+                spread = f"of {row['events']}"
+            print(f"{row['name']:28} {number(row['ours']):>12} {spread:>25} {number(row['floor']):>12} "
                   f"{row['ratio']:7.2f}  {row['unit']}{'' if row['higher_is_better'] else ' (lower is better)'}")
+
+
+def load():
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 def number(value):
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
+class Runs:
+    """What the command line asked for, and the programs that measure it."""
+
+    def __init__(self, options):
+        self.quick, self.only = options.quick, options.only
+        self.rounds = options.rounds or (1 if options.quick else 3)
+        self.binaries = os.path.join(os.path.abspath(options.build_dir), "bin")
+        self.data = tempfile.TemporaryDirectory(dir=options.data_dir or options.build_dir, prefix="bench-")
+        self.table, self.notes, self.lost = Table(), [], 0
+
+    def wanted(self, *names):
+        return any(self.only in name for name in names)
+
+    def progress(self, text):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def bench(self, kind, *words):
+        return run_json([os.path.join(self.binaries, "understudy"), "bench", kind, "--data-dir", self.data.name, "--json", *words])
+
+    def floor(self, replicas, arguments, records):
+        return run_json([os.path.join(self.binaries, "floor"), "--dir", self.data.name, "--records", str(records), "--replicas",
+                         str(replicas), "--ack", str(replicas // 2 + 1), *arguments])
+
+    def appends(self, replicas):
+        for figure, arguments, designs, field, unit, higher, full, quick, floor_full in APPENDS:
+            name = f"append_e{replicas}_{figure}"
+            if not self.wanted(name):
+                continue
+            records, floor_records = (quick, quick) if self.quick else (full, floor_full)
+            ours, floors = [], []
+            for turn in range(self.rounds):
+                self.progress(f"{name}: round {turn + 1} of {self.rounds}")
+                ours.append(self.bench("append", "--replicas", str(replicas), "--records", str(records), "--size", "100",
+                                       *arguments)[field])
+                floors.append(best([self.floor(replicas, design, floor_records)[field] for design in designs], higher))
+            self.table.add(name, ours, floors, unit, higher)
+
+    def replay(self):
+        if not self.wanted("replay_rps"):
+            return
+        records = 2_000_000 if self.quick else 10_000_000
+        ours, floors = [], []
+        for turn in range(self.rounds):
+            self.progress(f"replay_rps: round {turn + 1} of {self.rounds}")
+            ours.append(self.bench("replay", "--records", str(records), "--size", "100", "--lanes", "2")["records_per_s"])
+            floors.append(run_json([os.path.join(self.binaries, "replay_floor"), "--records", str(records)])["records_per_s"])
+        self.table.add("replay_rps", ours, floors, "records/s", True)
+
+    def moves(self, prefix):
+        kinds = ["planned", "killed"] + (["dead_node"] if prefix else [])
+        names = {kind: [f"{prefix}move_{kind}_{quantile}_ms" for quantile in ("p50", "p99")] for kind in kinds}
+        names["length"] = ["takeover_by_log_length_ms"] if prefix else []
+        counts = {kind: "0" for kind in ("planned", "killed", "dead_node")}
+        for kind in kinds:
+            if self.wanted(*names[kind]):
+                counts[kind] = "5" if self.quick else "50"
+        lengths = bool(prefix) and self.wanted(*names["length"])
+        behind = not prefix and self.wanted(*names["killed"]) and not self.quick
+        if not lengths and not behind and set(counts.values()) == {"0"}:
+            return
+        self.progress(f"{prefix}moves")
+        replicas = 3 if prefix else 1
+        least = 2 * best([self.floor(replicas, design, 4000)["p50_us"] for design in ([], ["--overlap"])], False) / 1000
+        result = self.bench("takeover", *CLUSTER[prefix], "--moves", counts["planned"], "--kills", counts["killed"],
+                            "--node-deaths", counts["dead_node"], "--behind", "100000,1000000" if behind else "none",
+                            "--lengths", "none" if not lengths else "10000,1000000" if self.quick else "10000,1000000,10000000",
+                            "--length-kills", "3" if self.quick else "5")
+        for kind in kinds:
+            if counts[kind] == "0":
+                continue
+            # A dead node is noticed when its heartbeats have been missed: no floor below that.
+            floor = result["node_timeout_ms"] if kind == "dead_node" else least
+            for name, quantile in zip(names[kind], ("p50", "p99")):
+                self.table.add(name, [result[kind][f"{quantile}_ms"]], [floor], "ms", False, result[kind]["n"])
+        for row in result["killed_warm"]:
+            self.notes.append({"text": f"killed, the only spare WARM and unassigned, {row['records_behind']:,} records behind the "
+                                       "checkpoint", **row})
+        for row in result["killed_by_length"]:
+            self.notes.append({"text": f"killed, the only spare WARM and unassigned, a checkpoint of all, {row['records']:,} records in "
+                                       "the log", **row})
+        self.lost += result["lost"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build-dir", default="build", help="where the programs are (default: build)")
     parser.add_argument("--data-dir", help="a folder on the disk to be measured (default: a new one in the build folder)")
-    parser.add_argument("--quick", action="store_true", help="fewer records, moves and rounds: about a minute")
-    parser.add_argument("--rounds", type=int, default=0, help="rounds of each benchmark (default: 5; quick: 1)")
+    parser.add_argument("--quick", action="store_true", help="fewer records, moves and rounds: about two minutes")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of each benchmark (default: 3; quick: 1)")
     parser.add_argument("--only", default="", help="run only the benchmarks whose name contains this")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too")
     options = parser.parse_args()
-    rounds = options.rounds or (1 if options.quick else 5)
-    binaries = os.path.join(os.path.abspath(options.build_dir), "bin")
-    ours_program = os.path.join(binaries, "understudy")
-    data = tempfile.TemporaryDirectory(dir=options.data_dir or options.build_dir, prefix="bench-")
-    table = Table()
-
-    def progress(text):
-        if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-    def floor(arguments, records):
-        return run_json([os.path.join(binaries, "floor"), "--dir", data.name, "--records", str(records)] + arguments)
-
-    with data:
-        for name, arguments, designs, figure, unit, higher, full, quick in APPENDS:
-            if options.only not in name:
-                continue
-            records = quick if options.quick else full
-            ours, floors = [], []
-            for turn in range(rounds):
-                progress(f"{name}: round {turn + 1} of {rounds}")
-                ours.append(run_json([ours_program, "bench", "append", "--replicas", "1", "--records", str(records), "--size",
-                                      "100", "--data-dir", data.name, "--json"] + arguments)[figure])
-                floors.append(best([floor(design, records)[figure] for design in designs], higher))
-            table.add(name, ours, floors, unit, higher)
-
-        if options.only in "replay_rps":
-            records = 2_000_000 if options.quick else 10_000_000
-            ours, floors = [], []
-            for turn in range(rounds):
-                progress(f"replay_rps: round {turn + 1} of {rounds}")
-                ours.append(run_json([ours_program, "bench", "replay", "--records", str(records), "--size", "100", "--lanes", "2",
-                                      "--data-dir", data.name, "--json"])["records_per_s"])
-                floors.append(run_json([os.path.join(binaries, "replay_floor"), "--records", str(records)])["records_per_s"])
-            table.add("replay_rps", ours, floors, "records/s", True)
-
-        warm = []
-        moves = ["move_planned_p50_ms", "move_planned_p99_ms", "move_killed_p50_ms", "move_killed_p99_ms"]
-        if any(options.only in name for name in moves):
-            count = "10" if options.quick else "100"
-            behind = "none" if options.quick else "100000,1000000"
-            progress("moves")
-            least = 2 * best([floor(design, 4000)["p50_us"] for design in ([], ["--overlap"])], False) / 1000
-            result = run_json([ours_program, "bench", "takeover", "--moves", count, "--kills", count, "--behind", behind,
-                               "--data-dir", data.name, "--json"])
-            for kind in ("planned", "killed"):
-                for quantile in ("p50", "p99"):
-                    table.add(f"move_{kind}_{quantile}_ms", [result[kind][f"{quantile}_ms"]], [least], "ms", False)
-            warm = result.get("killed_warm", [])
-            lost = result["lost"]
-        progress("")
-    table.show()
-    for row in warm:
-        print(f"killed, the only spare WARM and unassigned, {row['records_behind']:,} records behind the checkpoint: "
-              f"{row['p50_ms']:,.0f} ms (p50), {row['max_ms']:,.0f} ms (max) of {row['n']}")
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(table.rows, file, indent=1)
-            file.write("\n")
-    if any(options.only in name for name in moves) and lost:
-        raise SystemExit(f"{lost} acknowledged writes were lost")
+    runs = Runs(options)
+    try:
+        with runs.data:
+            runs.appends(1)
+            runs.appends(3)
+            runs.replay()
+            runs.moves("")
+            runs.moves("cluster_")
+    finally:  # what was measured before something failed
+        runs.progress("")
+        runs.table.show()
+        for note in runs.notes:
+            print(f"{note['text']}: {note['p50_ms']:,.0f} ms (p50), {note['max_ms']:,.0f} ms (max) of {note['n']}")
+        if options.json:
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump(runs.table.rows + [{"name": "note", **note} for note in runs.notes], file, indent=1)
+                file.write("\n")
+    if runs.lost:
+        raise SystemExit(f"{runs.lost} acknowledged writes were lost")
 
 
 if __name__ == "__main__":

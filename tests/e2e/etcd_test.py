@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -205,6 +206,27 @@ class OutageTest(ServedCase):
         self.assertEqual(self.primary(), before)
         kinds = {event["kind"] for event in self.events() if event["seq"] > last}
         self.assertFalse(kinds & {"takeover_started", "primary_suspect", "move_done", "node_missing"}, kinds)
+        self.switches_over()
+        self.nothing_lost()
+
+    def test_slow_etcd_disturbs_nothing(self):
+        before, end = self.primary(), threading.Event()
+
+        def stutter():
+            while not end.is_set():
+                self.etcd.freeze()
+                time.sleep(0.6)
+                self.etcd.thaw()
+                time.sleep(0.15)
+        thread = threading.Thread(target=stutter)
+        thread.start()
+        try:
+            self.untouched_for(OUTAGE_S, before)
+        finally:
+            end.set()
+            thread.join()
+        self.untouched_for(2.0, before)
+        self.assertEqual(self.primary(), before)
         self.switches_over()
         self.nothing_lost()
 

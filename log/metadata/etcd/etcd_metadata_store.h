@@ -25,7 +25,8 @@ struct EtcdMetadataOptions {
 };
 
 // Does not wait for etcd, nor need it: while no endpoint can be reached, calls fail with kUnavailable, which is logged
-// once. kInvalidArgument: no endpoints, or one that is not http://host:port. `clock` must outlive the store.
+// once. Names of hosts are looked up by the system, whose time no timeout here bounds: addresses are better.
+// kInvalidArgument: no endpoints, or one that is not http://host:port. `clock` must outlive the store.
 //
 // An entry's version is its mod_revision. Reads are linearizable. Calls that touch the same key (or a List a key under
 // its prefix) are carried out in the order in which they were made; others side by side. Callbacks run on the store's

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -165,6 +166,21 @@ class FakeCoordinator : public CoordinatorServiceHandler {
   bool paused = false;
 };
 
+// One of several coordinators, that does not lead.
+class Standby : public FakeCoordinator {
+ public:
+  void GetStatus(Reply<DocumentResponse> reply) override {
+    ++asked;
+    if (hangs) return held.push_back(std::move(reply));
+    reply({StatusCode::kUnavailable, "stands by", "", leader});
+  }
+  void Switchover(std::string, std::string, Reply<DocumentResponse> reply) override { GetStatus(std::move(reply)); }
+  std::string leader;
+  std::atomic<bool> hangs = false;
+  std::atomic<int> asked = 0;
+  std::vector<Reply<DocumentResponse>> held;
+};
+
 class WholeCommandTest : public testing::Test {
  protected:
   WholeCommandTest() : loop_(SystemClock()), server_(std::make_unique<RpcServer>(&loop_, Options())) {
@@ -184,6 +200,14 @@ class WholeCommandTest : public testing::Test {
     RpcServerOptions options;
     options.cluster = "understudy";
     return options;
+  }
+
+  std::unique_ptr<RpcServer> Serve(CoordinatorServiceHandler* handler) {
+    EventLoop::Section section(&loop_);
+    auto server = std::make_unique<RpcServer>(&loop_, Options());
+    server->Serve(handler);
+    EXPECT_TRUE(server->Listen("127.0.0.1:0").ok());
+    return server;
   }
 
   // Runs a command and keeps what it says.
@@ -252,6 +276,39 @@ TEST_F(WholeCommandTest, NobodyThereIsAnExitCodeOfItsOwn) {
   EXPECT_EQ(Run(RunStatus, {{"coordinators", "127.0.0.1:1"}}), kExitUnreachable);
   EXPECT_THAT(err_, HasSubstr("is understudyd running"));
   EXPECT_EQ(Run(RunStatus, {{"cluster", "another"}}), kExitUnreachable);
+}
+
+TEST_F(WholeCommandTest, FindsTheLeaderAmongSeveral) {
+  Standby standby;
+  std::unique_ptr<RpcServer> other = Serve(&standby);
+  std::string dead = "127.0.0.1:1,";
+  standby.leader = server_->address();
+  EXPECT_EQ(Run(RunStatus, {{"coordinators", dead + other->address()}}), kExitOk) << err_;
+  EXPECT_THAT(out_, HasSubstr("at " + server_->address())) << "it says who answered";
+  EXPECT_EQ(Run(RunSwitchover, {{"coordinators", other->address()}, {"SERVICE", "kv1"}}), kExitOk) << err_;
+  // One that takes the question and never answers: the next is asked as well.
+  standby.hangs = true;
+  EXPECT_EQ(Run(RunStatus, {{"coordinators", other->address() + "," + server_->address()}}), kExitOk) << err_;
+  // A switchover is not asked for twice: it may have been taken.
+  standby.asked = 0;
+  EXPECT_EQ(
+      Run(RunSwitchover,
+          {{"coordinators", other->address() + "," + server_->address()}, {"SERVICE", "kv1"}, {"timeout-s", "1"}}),
+      kExitUnreachable);
+  EXPECT_EQ(standby.asked, 1);
+  EventLoop::Section section(&loop_);
+  standby.held.clear();
+  other.reset();
+}
+
+TEST_F(WholeCommandTest, WaitsForALeaderAndSaysWhyThereIsNone) {
+  Standby standby;
+  std::unique_ptr<RpcServer> other = Serve(&standby);
+  EXPECT_EQ(Run(RunStatus, {{"coordinators", other->address()}}), kExitUnreachable);
+  EXPECT_THAT(err_, HasSubstr("stands by"));
+  EXPECT_GT(standby.asked, 3) << "a leader may be elected any moment";
+  EventLoop::Section section(&loop_);
+  other.reset();
 }
 
 }  // namespace

@@ -150,7 +150,7 @@ TEST_F(EtcdFaultTest, EveryAnswerIsTrueAndEveryChangeWatchedWhileMembersDie) {
 TEST_F(EtcdFaultTest, FrozenForAWhileItAnswersInTimeAndGoesOn) {
   EtcdCluster cluster({.members = 3});
   const auto store = Open(cluster.endpoints());
-  const uint64_t version = *SwapNow(store.get(), "/a", 0, "1");
+  const uint64_t version = Put(store.get(), "/a", 0, "1");
   WatchedChanges changes;
   store->Watch("/a", changes.callback());
   cluster.FreezeAll();
@@ -177,7 +177,7 @@ TEST_F(EtcdFaultTest, FrozenForAWhileItAnswersInTimeAndGoesOn) {
 TEST_F(EtcdFaultTest, MemberWithoutQuorumIsNotWaitedForAndMakesNothing) {
   EtcdCluster cluster({.members = 3});
   const auto store = Open({cluster.endpoint(0)});
-  const uint64_t version = *SwapNow(store.get(), "/a", 0, "1");
+  const uint64_t version = Put(store.get(), "/a", 0, "1");
   cluster.Kill(1);
   cluster.Kill(2);
   // A change that was proposed before the leader was missed is in doubt; later ones are certainly not made.
@@ -200,7 +200,7 @@ TEST_F(EtcdFaultTest, FrozenMemberIsPassedOver) {
   EtcdCluster cluster({.members = 3});
   const size_t frozen = (cluster.Leader() + 1) % 3;
   const auto store = Open({cluster.endpoint(frozen), cluster.endpoint((frozen + 1) % 3)});
-  ASSERT_TRUE(SwapNow(store.get(), "/a", 0, "1").ok());
+  Put(store.get(), "/a", 0, "1");
   cluster.Freeze(frozen);
   const auto read = GetNow(store.get(), "/a");
   ASSERT_TRUE(read.ok()) << read.status().ToString();
@@ -266,7 +266,7 @@ TEST_F(EtcdWatchFaultTest, WatchGoesOnWhereItBroke) {
   EtcdCluster cluster({.members = 3});
   const auto watching = Open({cluster.endpoint(0)});
   const auto writing = Open({cluster.endpoint(1)});
-  uint64_t version = *SwapNow(watching.get(), "/w", 0, "0");
+  uint64_t version = Put(watching.get(), "/w", 0, "0");
   WatchedChanges changes;
   watching->Watch("/w", changes.callback());
   version = Put(writing.get(), "/w", version, "1");
@@ -282,9 +282,9 @@ TEST_F(EtcdWatchFaultTest, CompactedMeanwhileItTellsWhatDiffers) {
   EtcdCluster cluster({.members = 3});
   const auto watching = Open({cluster.endpoint(0)});
   const auto writing = Open({cluster.endpoint(1)});
-  const uint64_t kept = *SwapNow(writing.get(), "/w/kept", 0, "k");
-  const uint64_t gone = *SwapNow(writing.get(), "/w/gone", 0, "g");
-  const uint64_t changed = *SwapNow(writing.get(), "/w/changed", 0, "old");
+  const uint64_t kept = Put(writing.get(), "/w/kept", 0, "k");
+  const uint64_t gone = Put(writing.get(), "/w/gone", 0, "g");
+  const uint64_t changed = Put(writing.get(), "/w/changed", 0, "old");
   ASSERT_TRUE(GetNow(watching.get(), "/w/kept").ok());
   WatchedChanges changes;
   watching->Watch("/w/", changes.callback());
@@ -331,7 +331,7 @@ TEST_F(EtcdWatchFaultTest, RolledBackMetadataAreTold) {
   SetLogSink([&](LogLevel level, std::string_view, std::string_view) { errors += level == LogLevel::kError; });
   EtcdCluster cluster;
   const auto store = Open(cluster.endpoints());
-  const uint64_t old = *SwapNow(store.get(), "/w/a", 0, "old");
+  const uint64_t old = Put(store.get(), "/w/a", 0, "old");
   cluster.Etcdctl("snapshot save " + cluster.folder() + "/snapshot");
   WatchedChanges changes;
   store->Watch("/w/", changes.callback());

@@ -162,6 +162,11 @@ class FakeCoordinator : public CoordinatorServiceHandler {
     paused = value;
     reply({StatusCode::kOk, "", "{}"});
   }
+  void LogsRequest(std::string document, Reply<DocumentResponse> reply) override {
+    logs_request = std::move(document);
+    reply({StatusCode::kOk, "", R"({"disks":[],"moves":[],"notes":["done"]})"});
+  }
+  std::string logs_request;
   std::string applied;
   bool paused = false;
 };

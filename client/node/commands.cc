@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "client/node/node_impl.h"
@@ -53,6 +54,8 @@ void NodeImpl::Carry(const Command& command, StatusCallback done) {
     case CommandKind::kStopApp:
       listener_thread_.Run([this] { listener_->OnStop(); });
       return done(Status::Ok());
+    case CommandKind::kMoveDisks:
+      return MoveDisks(command, std::move(done));
     case CommandKind::kNone:
     case CommandKind::kStartApp:
       break;
@@ -92,9 +95,10 @@ Status NodeImpl::Connect(const Command& command) {
   writer.hand_on_committed = options_.apply_on_primary;
   LogWriterEvents events;
   events.fenced = [this](const FencedReport& report) { OnFenced(report); };
-  events.seal_without_owner = [this](const std::string& text) { LogWarning("node", text); };
+  events.seal_without_owner = [this](const std::string& text) { SetWaiting(text); };
   events.moved = [this](const EpochEntry& entry) {
     epoch_ = entry;
+    waiting_.clear();
     agent_->ReportNow();
   };
   events.committed = [this](ReleasedBatch batch) { queue_->Push(std::move(batch)); };
@@ -116,6 +120,8 @@ AppReport NodeImpl::Report() {
     report.log = log_;
   }
   report.attempt = attempt_;
+  report.waiting = waiting_;
+  if (lost_) std::tie(report.lost_from, report.lost_to) = *lost_;
   report.checkpoint_lsn = checkpoint_lsn_;
   report.serving_since_unix_ms = serving_since_unix_ms_;
   report.replayed = static_cast<int64_t>(replayer_ ? replayer_->replayed() : replayed_);

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/node/agent_link.h"
@@ -72,6 +73,8 @@ class NodeImpl : public Node {
   void DrainAndMove(const Command& command, const VersionedChain& chain, StatusCallback done);
   void TakeOver(const Command& command, StatusCallback done);
   void OnTakeover(const TakeoverResult& result);
+  void MoveDisks(const Command& command, StatusCallback done);
+  void SetWaiting(const std::string& text);
   void FinishTakeover(const Status& status, bool keep_following);
   void RetireReplayer();
   void RetireTakeover();
@@ -130,6 +133,8 @@ class NodeImpl : public Node {
   bool adopting_ = false;
   bool replay_for_takeover_ = false;  // it followed nothing when TAKE_OVER came
   bool handing_over_ = false;
+  std::string waiting_;                      // what the takeover, or our sealed epoch, waits for
+  std::optional<std::pair<Lsn, Lsn>> lost_;  // in the last takeover
   uint64_t replayed_ = 0;
   int64_t serving_since_unix_ms_ = 0;
   int64_t append_p50_us_ = -1;

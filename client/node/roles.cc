@@ -1,4 +1,5 @@
 // Spare to primary and back.
+#include <algorithm>
 #include <utility>
 
 #include "client/node/node_impl.h"
@@ -188,6 +189,7 @@ void NodeImpl::OnNextOwner(const AttemptId& attempt) {
 void NodeImpl::Adopt(const VersionedChain& chain) {
   if (adopting_ || role() == Role::kPrimary || !replayer_) return;
   adopting_ = true;
+  lost_.reset();
   role_.store(Role::kPromoting, std::memory_order_release);
   SealBelow(chain);
   replayer_->WhenApplied(chain.chain.last()->first_lsn - 1, [this, chain = chain.chain] { BecomePrimary(chain); });
@@ -224,6 +226,8 @@ void NodeImpl::BecomePrimary(const Chain& chain) {
   listener_thread_.Run(
       [this, service = service_, applied = epoch.first_lsn - 1] { listener_->OnPrimary(service, applied); });
   ScheduleCheckpoints();
+  // Our state may hold some of what the log has lost: from the checkpoint others get it, too.
+  if (lost_) BeginCheckpoint([](const Result<CheckpointInfo>&) {});
   if (takeover_done_) {
     std::exchange(takeover_done_, nullptr)(Status::Ok());
   } else {
@@ -236,6 +240,10 @@ void NodeImpl::BecomePrimary(const Chain& chain) {
 void NodeImpl::TakeOver(const Command& command, StatusCallback done) {
   if (role() == Role::kPrimary) {
     return done(log_ == command.log ? Status::Ok() : WrongRole("spare takes over another log"));
+  }
+  if (command.accept_data_loss && takeover_ && log_ == command.log) {  // it waits; it is told to go on
+    takeover_->AcceptLoss(std::max(replayer_->commit(), replayer_->applied()));
+    return done(Status::Ok());
   }
   if (takeover_done_ || handing_over_) {
     return done(Status(StatusCode::kFailedPrecondition, "a takeover or handover is under way"));
@@ -259,7 +267,8 @@ void NodeImpl::TakeOver(const Command& command, StatusCallback done) {
   attempt_ = AttemptId();  // from here on the takeover alone decides whether the epoch is ours
   takeover_ = std::make_unique<TakeoverRunner>(
       cluster_.get(), Chains(command.log), options, [this](const TakeoverResult& result) { OnTakeover(result); },
-      [](const std::string& text) { LogWarning("node", "takeover: " + text); });
+      [this](const std::string& text) { SetWaiting(text); });
+  if (command.accept_data_loss) takeover_->AcceptLoss(std::max(replayer_->commit(), replayer_->applied()));
   takeover_->Start();
 }
 
@@ -268,14 +277,34 @@ void NodeImpl::OnTakeover(const TakeoverResult& result) {
     if (const EpochEntry* last = result.chain.chain.last()) SetOwnerEndpoint(last->owner.endpoint);
     return FinishTakeover(result.status, /*keep_following=*/true);
   }
+  waiting_.clear();
+  lost_ = result.loss;
+  if (lost_) {
+    LogWarning("node", "log " + std::to_string(log_.value()) + ": records " + std::to_string(lost_->first.value()) +
+                           " to " + std::to_string(lost_->second.value()) + " were given up");
+  }
   replayer_->UseChain(result.chain);
   replayer_->WhenApplied(result.last_lsn, [this, chain = result.chain.chain] { BecomePrimary(chain); });
+}
+
+void NodeImpl::SetWaiting(const std::string& text) {
+  LogWarning("node", text);
+  waiting_ = text;
+  agent_->ReportNow();
+}
+
+void NodeImpl::MoveDisks(const Command& command, StatusCallback done) {
+  if (role() != Role::kPrimary || log_ != command.log || handing_over_) {
+    return done(WrongRole("primary that is not moving changes its disks"));
+  }
+  writer_->MoveDisks(command.disks, std::move(done));
 }
 
 // It failed: a spare that followed before goes on following, if its replay is well.
 void NodeImpl::FinishTakeover(const Status& status, bool keep_following) {
   RetireTakeover();
   adopting_ = false;
+  waiting_.clear();
   if (keep_following && !replay_for_takeover_) {
     role_.store(Role::kReplaying, std::memory_order_release);
     OnReplayerChanged();
@@ -291,6 +320,7 @@ void NodeImpl::OnFenced(const FencedReport& report) {
   const std::string endpoint = report.owner ? report.owner->owner.endpoint : "";
   SetOwnerEndpoint(endpoint);
   epoch_.reset();
+  waiting_.clear();
   attempt_ = AttemptId();
   role_.store(Role::kWarm, std::memory_order_release);
   listener_thread_.Run([this, endpoint] {

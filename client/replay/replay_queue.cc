@@ -12,7 +12,10 @@ constexpr size_t kStretchBytesMax = 4u << 20;
 }  // namespace
 
 ReplayQueue::ReplayQueue(StateMachine* state_machine, int lanes, std::function<void(Lsn)> on_applied)
-    : applier_(state_machine, lanes), on_applied_(std::move(on_applied)), thread_([this] { Loop(); }) {}
+    : state_machine_(state_machine),
+      applier_(state_machine, lanes),
+      on_applied_(std::move(on_applied)),
+      thread_([this] { Loop(); }) {}
 
 ReplayQueue::~ReplayQueue() { Stop(); }
 
@@ -83,16 +86,20 @@ void ReplayQueue::Perform(std::deque<Task>* tasks) {
   }
   gathered_.clear();
   Lsn last;
+  uint64_t count = 0;
   for (Task& task : *tasks) {
     const Released& released = std::get<Released>(task);
     if (released.loss) {
+      count += applier_.Apply(gathered_);
+      gathered_.clear();
       last = released.loss->to;
+      state_machine_->OnLoss(released.loss->from, released.loss->to);
     } else {
       gathered_.push_back({released.batch.bytes(), released.batch.from, released.batch.to});
       last = released.batch.to;
     }
   }
-  const uint64_t count = applier_.Apply(gathered_);
+  count += applier_.Apply(gathered_);
   records_applied_.fetch_add(count, std::memory_order_relaxed);
   SetApplied(last);
   on_applied_(last);

@@ -48,6 +48,7 @@ class ReplayQueue {
   void Loop();
   void Perform(std::deque<Task>* tasks);
 
+  StateMachine* const state_machine_;
   Applier applier_;
   const std::function<void(Lsn)> on_applied_;
   std::mutex mutex_;

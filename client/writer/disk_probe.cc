@@ -1,6 +1,8 @@
 #include "client/writer/disk_probe.h"
 
+#include <algorithm>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "log/format/disk_entry.h"
@@ -18,9 +20,19 @@ std::optional<CandidateDisk> ParseDisk(const MetadataEntry& listed) {
   return CandidateDisk{{entry->disk, entry->node}, entry->address, entry->zone, entry->state == DiskState::kDraining};
 }
 
+// Different for each log and disk, the same every time (a step of splitmix64).
+uint64_t Draw(LogId log, const DiskId& disk) {
+  uint64_t x = log.value() * 0x9E3779B97F4A7C15 + disk.hi * 0xBF58476D1CE4E5B9 + disk.lo;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
 }  // namespace
 
 struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
+  using Rank = std::tuple<int64_t, uint64_t>;
+
   void Start(Cluster* cluster, LogId log) {
     cluster->List(DiskKey(cluster->name(), ""), kDisksMax,
                   [self = shared_from_this(), cluster, log](Result<std::vector<MetadataEntry>> entries) {
@@ -41,18 +53,27 @@ struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
     cluster->LogServer(disk.address, Traffic::kAppend)
         ->ReplicaStatus(
             {log, disk.disk.disk}, kProbeTimeoutMs,
-            [self = shared_from_this(), disk](Result<ReplicaStatusResponse> answer) {
+            [self = shared_from_this(), log, disk](Result<ReplicaStatusResponse> answer) {
               if (self->closed) return;
               --self->unanswered;
               if (answer.ok() && answer->code != StatusCode::kWrongDisk && answer->code != StatusCode::kDataUnknown) {
-                self->alive.push_back(disk);
+                if (answer->code == StatusCode::kOk) self->commit = std::max(self->commit, answer->commit);
+                self->Add(disk, std::tuple(answer->open_epochs, Draw(log, disk.disk.disk)));
               }
               self->found(self->alive, self->unanswered == 0);
             });
   }
 
+  void Add(const CandidateDisk& disk, Rank rank) {
+    const auto at = std::upper_bound(ranks.begin(), ranks.end(), rank);
+    alive.insert(alive.begin() + (at - ranks.begin()), disk);
+    ranks.insert(at, rank);
+  }
+
   Found found;
   std::vector<CandidateDisk> alive;
+  std::vector<Rank> ranks;  // of `alive`, ascending
+  Lsn commit;
   size_t unanswered = 0;
   bool closed = false;
 };
@@ -63,5 +84,7 @@ DiskProbe::DiskProbe(Cluster* cluster, LogId log, Found found) : impl_(std::make
 }
 
 DiskProbe::~DiskProbe() { impl_->closed = true; }
+
+Lsn DiskProbe::commit() const { return impl_->commit; }
 
 }  // namespace understudy

@@ -1,4 +1,5 @@
-// Which of the cluster's disks are alive: every registered one is asked.
+// Which of the cluster's disks are alive: every registered one is asked. Those that serve fewer open epochs come first;
+// equals in an order that each log draws for itself, so that many logs spread over many disks.
 #pragma once
 
 #include <functional>
@@ -18,6 +19,8 @@ class DiskProbe {
   using Found = std::function<void(const std::vector<CandidateDisk>& alive, bool complete)>;
   DiskProbe(Cluster* cluster, LogId log, Found found);
   ~DiskProbe();  // `found` is not called any more
+  // The highest commit of the log that a disk has spoken of so far.
+  Lsn commit() const;
   DiskProbe(const DiskProbe&) = delete;
   DiskProbe& operator=(const DiskProbe&) = delete;
 

@@ -96,10 +96,12 @@ class LogImpl : public Log {
     return info;
   }
 
-  Result<Lsn> TakeOver(Epoch expected_epoch) override {
+  Result<Lsn> TakeOver(Epoch expected_epoch) override { return TakeOver(expected_epoch, /*accept_loss=*/false); }
+  Result<Lsn> TakeOverAcceptingLoss(Epoch expected_epoch) override { return TakeOver(expected_epoch, true); }
+  Result<Lsn> TakeOver(Epoch expected_epoch, bool accept_loss) {
     if (Runtime::InCallback()) return InCallbackRefused();
     if (writer_.epoch() != Epoch(0)) return Status(StatusCode::kFailedPrecondition, "this is the writer already");
-    return runtime_.Call<Result<Lsn>>([this, expected_epoch](std::function<void(Result<Lsn>)> done) {
+    return runtime_.Call<Result<Lsn>>([this, expected_epoch, accept_loss](std::function<void(Result<Lsn>)> done) {
       if (takeover_) return done(Status(StatusCode::kFailedPrecondition, "a takeover is under way"));
       TakeoverOptions takeover;
       takeover.log = chains_->log();
@@ -115,6 +117,7 @@ class LogImpl : public Log {
             done(result.last_lsn);
           },
           nullptr);
+      if (accept_loss) takeover_->AcceptLoss(Lsn(0));
       takeover_->Start();
     });
   }
@@ -260,7 +263,7 @@ Result<ReplayProgress> LogImpl::Read(Lsn from, std::optional<Lsn> until,
   if (from == Lsn(0)) return Status(StatusCode::kInvalidArgument, "LSNs begin with 1");
   const Result<VersionedChain> chain = ReadChain();
   if (!chain.ok()) return chain.status();
-  ReplayProgress progress{from - 1, Lsn(0)};
+  ReplayProgress progress{from - 1, Lsn(0), {}};
   if (!until) {
     const Result<TailInfo> tail = Tail();
     if (!tail.ok()) return tail.status();
@@ -302,7 +305,9 @@ Result<ReplayProgress> LogImpl::Read(Lsn from, std::optional<Lsn> until,
     if (!status.ok()) break;
     for (const Released& item : batch) {
       if (item.loss) {
-        progress.applied = item.loss->to;
+        const Lsn to = std::min(item.loss->to, *until);
+        progress.losses.push_back({item.loss->from, to});
+        progress.applied = to;
         continue;
       }
       BatchIterator records(item.batch.bytes());

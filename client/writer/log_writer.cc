@@ -256,6 +256,7 @@ void LogWriter::Impl::Over(const Status& why) {
   draining = false;
   moving = false;
   probe.reset();
+  if (moved_done) std::exchange(moved_done, nullptr)(why);
   over_why = why;
   epoch = 0;
   serve_until_ns = INT64_MIN;
@@ -277,6 +278,9 @@ void LogWriter::Begin(ChainStore* chains, const Chain& chain) {
   impl.open = true;
   impl.draining = false;
   impl.moving = false;
+  impl.list_at = impl.move_not_before = impl.moved_at = Instant();
+  impl.move_pause_ns = 0;
+  impl.shunned.clear();
   impl.entry = entry;
   impl.replicas_target = chain.replicas_target;
   impl.ack_quorum_target = chain.ack_quorum;

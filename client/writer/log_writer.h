@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "client/rpc/chain_store.h"
 #include "client/rpc/cluster.h"
@@ -20,6 +21,8 @@ namespace understudy {
 struct LogWriterOptions {
   StagingLimits staging;
   WriterOptions core;
+  // A replica that did not keep up for so long is replaced when another disk is alive; briefly slow ones are not.
+  int64_t replace_after_ms = 3000;
   // LogWriterEvents::committed is called, and what it hands on counts as outstanding until Applied.
   bool hand_on_committed = false;
 };
@@ -76,6 +79,9 @@ class LogWriter {
   // Pushes to the spare at `address` as well, and again whenever that breaks; empty: no more.
   void MirrorTo(const std::string& address);
   bool mirroring() const;
+  // Goes on in a new epoch on these disks, as far as they are alive and the log's zones allow it; done at once when it
+  // is there already.
+  void MoveDisks(const std::vector<DiskId>& wanted, std::function<void(Status)> done);
   // Of appends answered since the last call; -1 when there were none.
   void TakeLatency(int64_t* p50_us, int64_t* p99_us);
 

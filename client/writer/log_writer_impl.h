@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "client/writer/disk_probe.h"
 #include "client/writer/latency.h"
 #include "client/writer/log_writer.h"
+#include "client/writer/replica_choice.h"
+#include "log/format/disk_entry.h"
 
 namespace understudy {
 
@@ -76,7 +79,11 @@ struct LogWriter::Impl {
   // log_writer_disks.cc, strand held
   void LookAtDisksLater();
   void LookAtDisks();
-  void MoveTo(const std::vector<CandidateDisk>& alive);
+  void LookAtList(const std::vector<MetadataEntry>& listed);
+  void Probe(std::function<void(const std::vector<CandidateDisk>&)> then);
+  std::vector<CurrentReplica> Current(Instant now) const;
+  void MoveTo(const std::vector<CandidateDisk>& alive, const std::vector<DiskId>& wanted);
+  void MoveEnded(const Status& status);
   void Moved(const EpochEntry& entry);
 
   Runtime* const runtime;
@@ -104,6 +111,14 @@ struct LogWriter::Impl {
   int ack_quorum_target = 1;
   bool moving = false;   // a Move to other disks is under way
   bool looking = false;  // the next look at the disks is set
+  bool listing = false;  // the list of disks is being read
+  Instant list_at;       // when to read it again though nothing is missing
+  Instant move_not_before;
+  Instant moved_at;
+  int64_t move_pause_ns = 0;
+  std::map<DiskId, DiskEntry> disks;  // as last listed
+  std::set<DiskId> shunned;           // they lost or mixed up what they had acknowledged to this writer
+  std::function<void(Status)> moved_done;
   std::unique_ptr<DiskProbe> probe;
   size_t rising_bytes = 0;  // in flight at most, since nothing was
   bool gathered = false;    // the time to gather is over

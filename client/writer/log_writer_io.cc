@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "client/writer/log_writer_impl.h"
+#include "log/env/logging.h"
 #include "understudy/check.h"
 
 namespace understudy {
@@ -66,6 +67,12 @@ void LogWriter::Impl::Perform() {
       callback(Status(done.code, "the barrier did not complete"));
     }
   }
+  for (const ReplicaDropped& dropped : effects.dropped) {
+    LogWarning("writer", "log " + std::to_string(chains->log().value()) + " drops disk " +
+                             ToHex(dropped.disk.disk).substr(0, 8) + " on " + dropped.disk.node + ": " +
+                             dropped.reason.ToString());
+    if (dropped.reason.code() != StatusCode::kResourceExhausted) shunned.insert(dropped.disk.disk);
+  }
   if (effects.seal_without_owner && events.seal_without_owner) events.seal_without_owner(*effects.seal_without_owner);
   ArmTimer(effects.wake_at);
 
@@ -75,7 +82,10 @@ void LogWriter::Impl::Perform() {
     moved = std::exchange(handover_done, nullptr);
     move_status = effects.move->status;
     if (moved && !move_status.ok() && !effects.fenced) staging.Readmit();
-    if (std::exchange(moving, false) && move_status.ok() && !effects.fenced) Moved(*effects.move->chain.chain.last());
+    if (std::exchange(moving, false)) {
+      if (move_status.ok() && !effects.fenced) Moved(*effects.move->chain.chain.last());
+      MoveEnded(move_status);
+    }
   }
   std::optional<FencedReport> fenced = std::move(effects.fenced);
   if (fenced) {

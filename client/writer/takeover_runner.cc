@@ -1,5 +1,6 @@
 #include "client/writer/takeover_runner.h"
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -45,6 +46,13 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
     if (started) return;
     started = true;
     Step(TakeoverStart{alive});
+    if (accept_loss) AcceptLoss(known_commit);
+  }
+
+  void AcceptLoss(Lsn known) {
+    accept_loss = true;
+    known_commit = std::max(known_commit, known);
+    if (started) Step(TakeoverAcceptLoss{std::max(known_commit, probe->commit())});
   }
 
   void ProbeAgainLater() {
@@ -156,6 +164,8 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
   std::unique_ptr<DiskProbe> probe;
   bool stepping = false;
   bool started = false;
+  bool accept_loss = false;
+  Lsn known_commit;
   bool closed = false;
   bool timer_set = false;
   Instant timer_at;
@@ -174,5 +184,6 @@ TakeoverRunner::~TakeoverRunner() {
 }
 
 void TakeoverRunner::Start() { impl_->Probe(); }
+void TakeoverRunner::AcceptLoss(Lsn known_commit) { impl_->AcceptLoss(known_commit); }
 
 }  // namespace understudy

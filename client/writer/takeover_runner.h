@@ -22,6 +22,8 @@ class TakeoverRunner {
   TakeoverRunner& operator=(const TakeoverRunner&) = delete;
 
   void Start();
+  // See TakeoverAcceptLoss; what the disks that answer know of a commit is added.
+  void AcceptLoss(Lsn known_commit);
 
  private:
   struct Impl;

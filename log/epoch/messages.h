@@ -122,6 +122,7 @@ struct ReplicaStatusResponse {
   Lsn commit;                  // of highest_epoch, as last heard
   int64_t writer_age_ms = -1;  // since the last word of highest_epoch's writer; -1: none since the start
   uint64_t bytes = 0;          // stored for this log
+  int64_t open_epochs = 0;     // logs of this disk whose writer was heard lately
 };
 
 // Checkpoints: Begin, chunks in order, Finish (durable when answered); Read; Delete.

@@ -2,19 +2,25 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
 #include <tuple>
 
 namespace understudy {
+namespace {
+
+std::string ZoneOf(const PlacementDisk& disk) {
+  return disk.zone.empty() ? "node " + disk.disk.node : "zone " + disk.zone;
+}
+
+}  // namespace
 
 std::vector<ReplicaRef> PlaceReplicas(std::span<const PlacementDisk> candidates, size_t count) {
   std::vector<ReplicaRef> chosen;
   std::map<std::string, int> in_zone;
   std::map<std::string, int> on_node;
-  const auto zone_of = [](const PlacementDisk& disk) {
-    return disk.zone.empty() ? "node " + disk.disk.node : "zone " + disk.zone;
-  };
   const auto cost = [&](const PlacementDisk& disk) {
-    return std::tuple(disk.draining, in_zone[zone_of(disk)], on_node[disk.disk.node]);
+    return std::tuple(disk.draining, in_zone[ZoneOf(disk)], on_node[disk.disk.node]);
   };
   while (chosen.size() < count) {
     const PlacementDisk* best = nullptr;
@@ -24,11 +30,24 @@ std::vector<ReplicaRef> PlaceReplicas(std::span<const PlacementDisk> candidates,
       if (!taken && (best == nullptr || cost(disk) < cost(*best))) best = &disk;
     }
     if (best == nullptr) break;
-    ++in_zone[zone_of(*best)];
+    ++in_zone[ZoneOf(*best)];
     ++on_node[best->disk.node];
     chosen.push_back(best->disk);
   }
   return chosen;
+}
+
+std::array<int, 3> PlacementFaults(std::span<const PlacementDisk> disks) {
+  std::set<std::string> zones;
+  std::set<std::string> nodes;
+  int draining = 0;
+  for (const PlacementDisk& disk : disks) {
+    draining += disk.draining;
+    zones.insert(ZoneOf(disk));
+    nodes.insert(disk.disk.node);
+  }
+  const int count = static_cast<int>(disks.size());
+  return {draining, count - static_cast<int>(zones.size()), count - static_cast<int>(nodes.size())};
 }
 
 }  // namespace understudy

@@ -1,6 +1,7 @@
 // Which disks an epoch goes to. Pure; used by takeovers, by writers that change replicas, and by repair.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -20,5 +21,9 @@ struct PlacementDisk {
 // that holds fewer of those already chosen, then the one on the node that does, then the one that stands first. So no
 // two are in one zone when there are enough zones; who is to be kept stands first. Disks listed twice count once.
 std::vector<ReplicaRef> PlaceReplicas(std::span<const PlacementDisk> candidates, size_t count);
+
+// What placement would rather not have of these disks: how many are draining, share a zone with another, share a node.
+// Less, compared in this order, is better.
+std::array<int, 3> PlacementFaults(std::span<const PlacementDisk> disks);
 
 }  // namespace understudy

@@ -44,5 +44,12 @@ TEST(Placement, DrainingOnlyWhenNothingElseIsThere) {
   EXPECT_THAT(Place({Disk(1, "a", "x", true), Disk(2, "b", "y")}, 3), ElementsAre(2, 1));
 }
 
+TEST(Placement, FaultsAreCounted) {
+  const auto faults = [](const std::vector<PlacementDisk>& disks) { return PlacementFaults(disks); };
+  EXPECT_EQ(faults({Disk(1, "a"), Disk(2, "b"), Disk(3, "c")}), (std::array{0, 0, 0}));
+  EXPECT_EQ(faults({Disk(1, "a"), Disk(2, "a"), Disk(3, "c")}), (std::array{0, 1, 1}));
+  EXPECT_EQ(faults({Disk(1, "a", "x", true), Disk(2, "b", "x"), Disk(3, "c", "y")}), (std::array{1, 1, 0}));
+}
+
 }  // namespace
 }  // namespace understudy

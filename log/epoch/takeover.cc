@@ -44,17 +44,30 @@ void Takeover::Impl::SetCandidates(const std::vector<CandidateDisk>& candidates)
   }
 }
 
+// Whoever failed is asked afresh: what is given up is what cannot be had now.
+void Takeover::Impl::AcceptLoss(const TakeoverAcceptLoss& input) {
+  known_commit = std::max(known_commit, input.known_commit);
+  if (std::exchange(accept_loss, true)) return;
+  for (Disk& disk : disks) {
+    if (disk.member && !disk.gone && disk.word == Word::kFailed) disk.word = Word::kNone;
+  }
+}
+
 // ---- the chain ----
 
 void Takeover::Impl::Finish(StatusCode code, std::string message, TakeoverEffects* out) {
   phase = Phase::kDone;
-  out->result = TakeoverResult{{code, std::move(message)}, current, {}, false, {}};
+  out->result = TakeoverResult{{code, std::move(message)}, current, {}, false, {}, {}};
 }
 
 void Takeover::Impl::FinishOk(const VersionedChain& chain_now, const EpochEntry& entry, bool adopted,
                               TakeoverEffects* out) {
   phase = Phase::kDone;
-  out->result = TakeoverResult{Status::Ok(), chain_now, entry.first_lsn - 1, adopted, entry};
+  out->result = TakeoverResult{Status::Ok(), chain_now, entry.first_lsn - 1, adopted, entry, {}};
+  for (const EpochEntry& below : chain_now.chain.epochs) {
+    if (below.epoch + 1 != entry.epoch || *below.last_lsn + 1 == entry.first_lsn) continue;
+    out->result->loss = {*below.last_lsn + 1, entry.first_lsn - 1};
+  }
   if (!adopted) return;
   // The epoch below was closed by its own writer, without a word to its disks: tell them now, nobody waits for it.
   for (const EpochEntry& below : chain_now.chain.epochs) {
@@ -217,6 +230,7 @@ void Takeover::Step(const TakeoverInput& input, Instant now, TakeoverEffects* ou
       impl.chain.Read(now, &out->chain_ops);
     }
     void operator()(const TakeoverCandidates& in) { impl.SetCandidates(in.candidates); }
+    void operator()(const TakeoverAcceptLoss& in) { impl.AcceptLoss(in); }
     void operator()(const SealAnswered& in) { impl.OnSeal(in, now, out); }
     void operator()(const FetchAnswered& in) { impl.OnFetch(in, now, out); }
     void operator()(const DiskUnknown& in) {

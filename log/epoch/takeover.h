@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -55,13 +56,20 @@ struct FetchAnswered {
   Token token = 0;
   FetchResponse response;
 };
+// An operator accepts the loss of what only silent disks hold, and has confirmed that the old writer's node is off.
+// Disks that failed are asked once more; when all have answered or failed, the epoch ends with what the others hold,
+// and the next one begins kLossGap above all that is known to have existed.
+struct TakeoverAcceptLoss {
+  Lsn known_commit;  // the highest LSN that anybody is known to have called committed
+};
+inline constexpr uint64_t kLossGap = uint64_t{1} << 32;
 // Nothing that this disk said counts any more: retired, wiped, gone for good.
 struct DiskUnknown {
   DiskId disk;
 };
 
-using TakeoverInput = std::variant<TakeoverStart, TakeoverCandidates, SealAnswered, FetchAnswered, DiskUnknown,
-                                   ChainReadDone, ChainCasDone, Tick>;
+using TakeoverInput = std::variant<TakeoverStart, TakeoverCandidates, TakeoverAcceptLoss, SealAnswered, FetchAnswered,
+                                   DiskUnknown, ChainReadDone, ChainCasDone, Tick>;
 
 // ---- effects ----
 
@@ -86,6 +94,8 @@ struct TakeoverResult {
   Lsn last_lsn;
   bool adopted = false;  // the epoch was ours before
   EpochEntry epoch;      // kOk: the open epoch, for Writer
+  // kOk: records [from, to] were given up (TakeoverAcceptLoss); readers get them as a LossGap.
+  std::optional<std::pair<Lsn, Lsn>> loss;
 };
 
 // What it waits for, for people and for the operator's `status`.

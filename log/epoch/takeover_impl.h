@@ -46,6 +46,7 @@ struct Takeover::Impl {
   void AskSeal(Disk& disk, TakeoverEffects* out);
   void AskSeals(Instant now, TakeoverEffects* out);
   void DiskFailed(Disk& disk, StatusCode code, const std::string& detail, Instant now);
+  void AcceptLoss(const TakeoverAcceptLoss& input);
   void Finish(StatusCode code, std::string message, TakeoverEffects* out);
   void FinishOk(const VersionedChain& current, const EpochEntry& entry, bool adopted, TakeoverEffects* out);
   Disk* Find(const DiskId& disk);
@@ -72,7 +73,10 @@ struct Takeover::Impl {
   bool old_open = false;
   std::vector<Disk> disks;  // members first, then candidates as they were given
   std::optional<Lsn> end;   // T
-  Epoch highest_seen;       // by any disk
+  bool accept_loss = false;
+  bool lossy = false;  // `end` stands without coverage
+  Lsn known_commit;
+  Epoch highest_seen;  // by any disk
   bool rollback_check = false;
   Token next_token = 1;
   Instant gather_until = Instant::Never();

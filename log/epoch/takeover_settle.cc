@@ -49,7 +49,11 @@ bool Takeover::Impl::Covered(TakeoverEffects* out) {
     largest = std::max(largest, disk.held);
   }
   const int missing = static_cast<int>(old.disks.size()) - old.ack_quorum + 1 - answers;
-  if (missing > 0) {
+  const bool all_tried = std::none_of(disks.begin(), disks.end(), [](const Disk& disk) {
+    return disk.member && !disk.gone && disk.word == Word::kNone;
+  });
+  lossy = missing > 0 && accept_loss && all_tried;
+  if (missing > 0 && !lossy) {
     const std::string text = "log " + std::to_string(options.log.value()) + " epoch " +
                              std::to_string(old.epoch.value()) + " needs " + std::to_string(missing) +
                              " more of disks " + Names(silent);
@@ -157,6 +161,11 @@ void Takeover::Impl::Propose(std::vector<ReplicaRef> next_disks, Instant now, Ta
   next.attempt = options.attempt;
   next.owner = options.owner;
   next.first_lsn = *end + 1;
+  if (lossy) {
+    Lsn existed = std::max(*end, known_commit);
+    for (const CheckpointEntry& checkpoint : base.checkpoints) existed = std::max(existed, checkpoint.lsn);
+    next.first_lsn = existed + kLossGap;
+  }
   next.disks = std::move(next_disks);
   next.ack_quorum = current.chain.ack_quorum;
   Chain desired = CloseAndOpen(base, *end, std::move(next));

@@ -130,6 +130,61 @@ TEST_F(TakeoverTest, RuleUnknownIsNeverAbsent) {
   ASSERT_THAT(out_.fetches, SizeIs(1));  // T is 9: d2 copies
 }
 
+TEST_F(TakeoverTest, AcceptedLossEndsTheEpochWithWhatIsThereAndLeavesAGap) {
+  Chain chain = OpenChain();
+  chain.checkpoints = {{1, Lsn(20), 10, {kD1}}};
+  Start(chain);
+  Fails(kD1, StatusCode::kUnavailable);
+  Fails(kD2, StatusCode::kNotFound);
+  Sealed(kD3, 9);
+  Sealed(kD4, 0, 0);
+  EXPECT_THAT(out_.chain_ops, IsEmpty());
+  Step(TakeoverAcceptLoss{Lsn(12)}, Ms(10));
+  EXPECT_THAT(out_.seals, SizeIs(2)) << "who failed is asked once more";
+  EXPECT_THAT(fetches_, IsEmpty());
+  Fails(kD1, StatusCode::kUnavailable, Ms(11));
+  EXPECT_THAT(fetches_, IsEmpty()) << "one has not answered yet";
+  Fails(kD2, StatusCode::kNotFound, Ms(12));
+  ASSERT_TRUE(fetches_.contains(kD4)) << "what is left goes to A disks, as ever";
+  Fetched(kD4, 9, StatusCode::kOk, Ms(13));
+  const Chain opened = Cas();
+  EXPECT_EQ(opened.epochs[0].last_lsn, Lsn(9));
+  EXPECT_EQ(opened.epochs[1].first_lsn, Lsn(20) + kLossGap) << "above the checkpoint, which is the highest known";
+  Step(ChainCasDone{cas_, Status::Ok(), 6});
+  ASSERT_TRUE(out_.result.has_value());
+  EXPECT_EQ(out_.result->loss, (std::pair{Lsn(10), Lsn(19) + kLossGap}));
+  EXPECT_EQ(out_.result->last_lsn, Lsn(19) + kLossGap);
+}
+
+TEST_F(TakeoverTest, AcceptedLossIsNoneWhenTheDisksAnswerAfterAll) {
+  Start(OpenChain());
+  Fails(kD1, StatusCode::kUnavailable);
+  Fails(kD2, StatusCode::kUnavailable);
+  Sealed(kD3, 9);
+  Step(TakeoverAcceptLoss{Lsn(30)}, Ms(10));
+  Sealed(kD2, 12, 1, Ms(11));
+  Step(FetchAnswered{fetches_.at(kD3).token, {StatusCode::kOk, "", Lsn(12)}}, Ms(12));
+  Step(Tick{}, Ms(40));
+  const Chain opened = Cas();
+  EXPECT_EQ(opened.epochs[0].last_lsn, Lsn(12));
+  EXPECT_EQ(opened.epochs[1].first_lsn, Lsn(13));
+  Step(ChainCasDone{cas_, Status::Ok(), 6});
+  EXPECT_FALSE(out_.result->loss.has_value());
+}
+
+TEST_F(TakeoverTest, AcceptedLossStillNeedsLiveDisksForTheNextEpoch) {
+  Start(OpenChain(), 1, kA2, {kD3});
+  Fails(kD1, StatusCode::kUnavailable);
+  Fails(kD2, StatusCode::kUnavailable);
+  Sealed(kD3, 9);
+  Step(TakeoverAcceptLoss{}, Ms(10));
+  Fails(kD1, StatusCode::kUnavailable, Ms(11));
+  Fails(kD2, StatusCode::kUnavailable, Ms(11));
+  EXPECT_THAT(out_.chain_ops, IsEmpty());
+  ASSERT_TRUE(out_.waiting.has_value());
+  EXPECT_THAT(out_.waiting->text, HasSubstr("must be on 2 disks"));
+}
+
 TEST_F(TakeoverTest, RuleWaitsUntilAQuorumOfDisksHoldsEverythingUpToT) {
   Start(OpenChain());
   Fails(kD3, StatusCode::kUnavailable);

@@ -151,6 +151,7 @@ void Writer::Impl::OnAcked(ReplicaState& replica, Lsn durable, Instant now, Writ
   }
   if (durable <= replica.durable) return;
   replica.durable = durable;
+  replica.well_at = now;
   replica.backoff_ms = 0;
   while (replica.acked < EndIndex() && buffer[replica.acked - base_index].last <= durable) {
     if (replica.acked < replica.next) replica.inflight_bytes -= buffer[replica.acked - base_index].batch->size();
@@ -372,7 +373,8 @@ Instant Writer::serve_until() const {
 std::vector<Writer::ReplicaView> Writer::Replicas() const {
   std::vector<ReplicaView> views;
   for (const Impl::ReplicaState& replica : impl_->replicas) {
-    views.push_back({replica.ref, replica.durable, replica.dropped, replica.sealed, replica.reachable});
+    views.push_back(
+        {replica.ref, replica.durable, replica.dropped, replica.sealed, replica.reachable, replica.well_at});
   }
   return views;
 }

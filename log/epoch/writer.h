@@ -180,6 +180,8 @@ class Writer {
     bool dropped = false;
     bool sealed = false;     // said kFenced
     bool reachable = false;  // answered last
+    // When it was last known to keep up: it made progress, or answered and lacked nothing that is committed.
+    Instant well_at;
   };
   std::vector<ReplicaView> Replicas() const;
 

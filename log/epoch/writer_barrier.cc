@@ -64,6 +64,7 @@ void Writer::Impl::OnBarrier(const BarrierAnswered& input, Instant now, WriterEf
   if (input.response.code == StatusCode::kDataUnknown) {
     Drop(replica, {input.response.code, input.response.detail}, now, out);
   }
+  if (input.response.code == StatusCode::kOk && replica.durable >= commit) replica.well_at = now;
   if (input.response.code != StatusCode::kOk && replica.usable() && !replica.probing && replica.inflight_bytes == 0) {
     // It may have been restarted, and does not know the commit any more: tell it as soon as it answers again.
     ProbeLater(replica, now);

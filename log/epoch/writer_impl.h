@@ -35,6 +35,7 @@ struct Writer::Impl {
     Instant retry_at;         // probing and not probe_sent: when to probe
     int64_t backoff_ms = 0;   // 0: none yet
     Instant last_answer;      // or the first send after silence
+    Instant well_at;          // see ReplicaView
     bool usable() const { return !dropped && !sealed; }
   };
   struct BarrierCaller {

@@ -41,7 +41,7 @@ void Writer::Impl::EnterEpoch(const EpochEntry& entry, Instant now) {
     replica.ref = disk;
     replica.durable = replica.commit_sent = commit;
     replica.next = replica.acked = base_index;
-    replica.last_answer = now;
+    replica.last_answer = replica.well_at = now;
     replicas.push_back(std::move(replica));
   }
 }

@@ -447,6 +447,23 @@ TEST_F(WriterTest, HandoverEndsTheWriterAndTellsTheSpare) {
   EXPECT_TRUE(writer_->over());
 }
 
+TEST_F(WriterTest, SaysSinceWhenAReplicaDoesNotKeepUp) {
+  for (const SendBarrier& send : opening_) Say(send, StatusCode::kOk);
+  EXPECT_EQ(writer_->Replicas()[0].well_at, Ms(0));
+  const auto sent = Append(1, Ms(100));
+  Ok(sent[0], 1, Ms(110));
+  Ok(sent[1], 1, Ms(120));
+  EXPECT_EQ(writer_->Replicas()[1].well_at, Ms(120));
+  Step(Tick{}, Ms(300));
+  const std::vector<SendBarrier> round = out_.barrier_sends;
+  ASSERT_THAT(round, SizeIs(3));
+  for (const SendBarrier& send : round) Say(send, StatusCode::kOk, Ms(310));
+  EXPECT_EQ(writer_->Replicas()[0].well_at, Ms(310)) << "it lacks nothing and answers";
+  EXPECT_EQ(writer_->Replicas()[2].well_at, Ms(0)) << "it answers, but lacks what is committed: its disk may hang";
+  Ok(sent[2], 1, Ms(320));
+  EXPECT_EQ(writer_->Replicas()[2].well_at, Ms(320));
+}
+
 TEST_F(WriterTest, HandoverThatDoesNotDrainInTimeIsGivenUp) {
   Append(1);
   EXPECT_FALSE(StartMove(true).has_value());

@@ -25,6 +25,7 @@ enum class CommandKind : int {
   kCheckpoint = 15,
   kRelease = 16,
   kCheckpointEvery = 17,
+  kMoveDisks = 18,
 };
 // Whether the agent carries it out itself, rather than hand it on to the application.
 inline bool IsForAgent(CommandKind kind) { return kind == CommandKind::kStartApp || kind == CommandKind::kStopApp; }
@@ -47,6 +48,8 @@ struct Command {
   std::string cluster;
   std::vector<std::string> coordinators;
   int64_t memory_limit_bytes = 0;
+  bool accept_data_loss = false;
+  std::vector<DiskId> disks;
   bool operator==(const Command&) const = default;
 };
 
@@ -81,6 +84,9 @@ struct AppReport {
   int64_t start_ticks = 0;
   int64_t replayed = 0;
   int64_t serving_since_unix_ms = 0;
+  std::string waiting;
+  Lsn lost_from;
+  Lsn lost_to;
 };
 
 struct Metric {

@@ -123,6 +123,7 @@ struct ReplicaStatusReply {
   6: i64 commit
   7: i64 writer_age_ms
   8: i64 bytes
+  9: i64 open_epochs      // logs of this disk whose writer was heard lately: how much the disk has to do
 }
 struct CheckpointChunk {
   1: i64 log
@@ -227,6 +228,7 @@ enum CommandKind {
   CHECKPOINT = 15       // take one now
   RELEASE = 16          // spare: drop the state, back to WARM
   CHECKPOINT_EVERY = 17 // `interval_ms` between checkpoints; 0: the application's own default
+  MOVE_DISKS = 18       // primary: go on in a new epoch on `disks`, as far as they are alive
 }
 struct Command {
   1: i64 id             // grows; a command is carried out at most once per application process
@@ -246,6 +248,8 @@ struct Command {
   15: string cluster
   16: list<string> coordinators   // where the application reaches the metadata
   17: i64 memory_limit_bytes      // 0: none. Predictors see it (docs/metrics.md); agents do not enforce it
+  18: bool accept_data_loss       // TAKE_OVER: an operator has confirmed that the old writer's node is off
+  19: list<binary> disks          // MOVE_DISKS
 }
 struct CommandResult {
   1: i64 id
@@ -278,6 +282,9 @@ struct AppReport {
   19: i64 start_ticks           // of the process, from /proc: with pid, its identity
   20: i64 replayed              // records replayed since FOLLOW or TAKE_OVER began
   21: i64 serving_since_unix_ms // when it last became PRIMARY
+  22: string waiting            // what a takeover, or an epoch that was sealed, waits for; empty: nothing
+  23: i64 lost_from             // records [lost_from, lost_to] were given up in the last takeover; 0: none
+  24: i64 lost_to
 }
 
 // ---------------------------------------------------------------- agents serve applications (Unix socket)
@@ -334,6 +341,7 @@ service CoordinatorService extends Handshake {
   DocumentReply events(1: i64 after, 2: i32 limit, 3: i32 wait_ms)
   DocumentReply switchover(1: string service_name, 2: string to_node)
   DocumentReply set_paused(1: bool paused)
+  DocumentReply logs_request(1: string document)   // drain, rebalance, accept a loss: docs/cli.md
 }
 struct DocumentReply {
   1: i32 code

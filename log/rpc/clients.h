@@ -98,6 +98,7 @@ class CoordinatorServiceClient : public virtual RpcClient {
   virtual void Switchover(const std::string& service, const std::string& to_node, int64_t timeout_ms,
                           Done<DocumentResponse> done) = 0;
   virtual void SetPaused(bool paused, int64_t timeout_ms, Done<DocumentResponse> done) = 0;
+  virtual void LogsRequest(const std::string& document, int64_t timeout_ms, Done<DocumentResponse> done) = 0;
 };
 
 class MirrorServiceClient : public virtual RpcClient {

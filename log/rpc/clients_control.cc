@@ -200,6 +200,11 @@ class CoordinatorClient final : public ClientBase<CoordinatorServiceClient> {
     args.paused = &paused;
     Call<wire::CoordinatorService_set_paused_result>("set_paused", args, timeout_ms, std::move(done));
   }
+  void LogsRequest(const std::string& document, int64_t timeout_ms, Done<DocumentResponse> done) override {
+    wire::CoordinatorService_logs_request_pargs args;
+    args.document = &document;
+    Call<wire::CoordinatorService_logs_request_result>("logs_request", args, timeout_ms, std::move(done));
+  }
 };
 
 }  // namespace

@@ -129,6 +129,7 @@ TEST_F(ClientsTest, EveryMethodOfAgentsAndCoordinators) {
   EXPECT_EQ(document([&](auto done) { coordinator->Switchover("kv1", "n2", kNoTimeout, done); }), "switchover kv1 n2");
   EXPECT_EQ(document([&](auto done) { coordinator->SetPaused(true, kNoTimeout, done); }), "paused");
   EXPECT_EQ(document([&](auto done) { coordinator->SetPaused(false, kNoTimeout, done); }), "not paused");
+  EXPECT_EQ(document([&](auto done) { coordinator->LogsRequest("drain", kNoTimeout, done); }), "logs drain");
 }
 
 TEST_F(ClientsTest, EveryMethodOfTheMetadata) {

@@ -68,6 +68,8 @@ wire::Command ToWire(Command&& from) {
   to.cluster = std::move(from.cluster);
   to.coordinators = std::move(from.coordinators);
   to.memory_limit_bytes = from.memory_limit_bytes;
+  to.accept_data_loss = from.accept_data_loss;
+  for (const DiskId& disk : from.disks) to.disks.push_back(IdToWire(disk));
   return to;
 }
 
@@ -89,6 +91,11 @@ Status FromWire(wire::Command&& from, Command* to) {
   to->cluster = std::move(from.cluster);
   to->coordinators = std::move(from.coordinators);
   to->memory_limit_bytes = from.memory_limit_bytes;
+  to->accept_data_loss = from.accept_data_loss;
+  to->disks.resize(from.disks.size());
+  for (size_t i = 0; i < from.disks.size(); ++i) {
+    UNDERSTUDY_RETURN_IF_ERROR(IdFromWire(from.disks[i], &to->disks[i]).WithContext("disks"));
+  }
   return Status::Ok();
 }
 
@@ -117,6 +124,9 @@ wire::AppReport ToWire(const AppReport& from) {
   to.start_ticks = from.start_ticks;
   to.replayed = from.replayed;
   to.serving_since_unix_ms = from.serving_since_unix_ms;
+  to.waiting = from.waiting;
+  to.lost_from = static_cast<int64_t>(from.lost_from.value());
+  to.lost_to = static_cast<int64_t>(from.lost_to.value());
   return to;
 }
 
@@ -144,6 +154,9 @@ Status FromWire(wire::AppReport&& from, AppReport* to) {
   to->start_ticks = from.start_ticks;
   to->replayed = from.replayed;
   to->serving_since_unix_ms = from.serving_since_unix_ms;
+  to->waiting = std::move(from.waiting);
+  to->lost_from = Lsn(static_cast<uint64_t>(from.lost_from));
+  to->lost_to = Lsn(static_cast<uint64_t>(from.lost_to));
   return Status::Ok();
 }
 

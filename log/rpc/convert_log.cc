@@ -283,6 +283,7 @@ wire::ReplicaStatusReply ToWire(ReplicaStatusResponse&& from) {
   to.commit = Signed(from.commit);
   to.writer_age_ms = from.writer_age_ms;
   to.bytes = static_cast<int64_t>(from.bytes);
+  to.open_epochs = from.open_epochs;
   return to;
 }
 
@@ -294,6 +295,7 @@ Status FromWire(wire::ReplicaStatusReply&& from, ReplicaStatusResponse* to) {
   Take(from.commit, &to->commit);
   to->writer_age_ms = from.writer_age_ms;
   to->bytes = static_cast<uint64_t>(from.bytes);
+  to->open_epochs = from.open_epochs;
   return Status::Ok();
 }
 

@@ -125,6 +125,7 @@ TEST(Convert, LogServiceAnswers) {
   status.commit = 6;
   status.writer_age_ms = 7;
   status.bytes = 8;
+  status.open_epochs = 9;
   ExpectUnchanged<ReplicaStatusResponse>(status);
   ExpectUnchanged<CheckpointWriteResponse>(CodeAndDetail<wire::CheckpointWriteReply>());
   auto checkpoint_read = CodeAndDetail<wire::CheckpointReadReply>();
@@ -160,6 +161,9 @@ wire::AppReport FullAppReport() {
   app.start_ticks = 14;
   app.replayed = 15;
   app.serving_since_unix_ms = 16;
+  app.waiting = "for disks";
+  app.lost_from = 17;
+  app.lost_to = 18;
   return app;
 }
 
@@ -210,6 +214,8 @@ TEST(Convert, ControlMessages) {
   command.cluster = "test";
   command.coordinators = {"c:1", "c:2"};
   command.memory_limit_bytes = 6;
+  command.accept_data_loss = true;
+  command.disks = {kId, kOtherId};
   next.leader = "l:1";
   ExpectUnchanged<NextCommandResponse>(next);
   auto document = CodeAndDetail<wire::DocumentReply>();

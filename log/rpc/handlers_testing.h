@@ -141,6 +141,9 @@ class EchoingControl : public AgentServiceHandler, public CoordinatorServiceHand
   void SetPaused(bool paused, Reply<DocumentResponse> reply) override {
     reply(Document(paused ? "paused" : "not paused"));
   }
+  void LogsRequest(std::string document, Reply<DocumentResponse> reply) override {
+    reply(Document("logs " + document));
+  }
 
   AppReport app;
   AgentReport agent;

@@ -238,6 +238,11 @@ std::vector<Method> CoordinatorServiceMethods(CoordinatorServiceHandler* handler
     const auto args = ReadArgs<wire::CoordinatorService_set_paused_args>(in);
     handler->SetPaused(args.paused, ReplyDocument<wire::CoordinatorService_set_paused_result>(std::move(call)));
   });
+  add("logs_request", [handler](Call call, tp::TProtocol* in) {
+    auto args = ReadArgs<wire::CoordinatorService_logs_request_args>(in);
+    handler->LogsRequest(std::move(args.document),
+                         ReplyDocument<wire::CoordinatorService_logs_request_result>(std::move(call)));
+  });
   return methods;
 }
 

@@ -55,6 +55,7 @@ class CoordinatorServiceHandler {
   virtual void Events(uint64_t after, uint32_t limit, uint32_t wait_ms, Reply<DocumentResponse> reply) = 0;
   virtual void Switchover(std::string service, std::string to_node, Reply<DocumentResponse> reply) = 0;
   virtual void SetPaused(bool paused, Reply<DocumentResponse> reply) = 0;
+  virtual void LogsRequest(std::string document, Reply<DocumentResponse> reply) = 0;
 };
 
 class MirrorServiceHandler {

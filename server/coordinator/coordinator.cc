@@ -186,6 +186,13 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     Ask(std::move(request), std::move(reply));
   }
 
+  void LogsRequest(std::string document, Reply<DocumentResponse> reply) override {
+    OperatorRequest request;
+    request.kind = RequestKind::kLogs;
+    request.document = std::move(document);
+    Ask(std::move(request), std::move(reply));
+  }
+
   void GetStatus(Reply<DocumentResponse> reply) override {
     if (!Leads()) return reply(NotLeading<DocumentResponse>());
     Clock* clock = loop_->clock();

@@ -113,6 +113,17 @@ json SpareJson(const ServiceState& service, const NodeState* node, Lsn committed
   return out;
 }
 
+// What its takeover, or its sealed epoch, waits for; in the words of who waits.
+std::string WaitingFor(const Core& core, const ServiceState& service) {
+  for (const std::string& name : {service.plan.move.to, service.owner}) {
+    const NodeState* node = Find(core, name);
+    if (node != nullptr && node->AppUp() && node->report.app.service == service.spec.name) {
+      if (!node->report.app.waiting.empty()) return node->report.app.waiting;
+    }
+  }
+  return "";
+}
+
 json ServiceJson(const Core& core, const ServiceState& service) {
   const ServiceSpec& spec = service.spec;
   const NodeState* primary = Find(core, service.owner);
@@ -142,6 +153,7 @@ json ServiceJson(const Core& core, const ServiceState& service) {
   out["spare"] =
       service.plan.spare.empty() ? json(nullptr) : SpareJson(service, Find(core, service.plan.spare), committed);
   out["forecast"] = forecast.predictor.empty() ? json(nullptr) : ForecastJson(forecast);
+  out["waiting"] = WaitingFor(core, service);
   out["move"] = nullptr;
   if (const Move& move = service.plan.move; move.kind != MoveKind::kNone) {
     out["move"] = {{"kind", MoveKindName(move.kind)},

@@ -37,10 +37,26 @@ void LogNodeImpl::Trim(TrimRequest request, Reply<TrimResponse> reply) {
   Perform();
 }
 
+// Logs whose writer was heard lately; counted now and then, since many may ask.
+int64_t LogNodeImpl::OpenEpochs() {
+  constexpr int64_t kCountNs = kNsPerSecond;
+  constexpr int64_t kHeardMs = 5000;
+  const Instant now = Now();
+  if (open_epochs_at_ != Instant() && now - open_epochs_at_ < kCountNs) return open_epochs_;
+  open_epochs_at_ = now;
+  open_epochs_ = 0;
+  for (const LogId log : replica_.Logs()) {
+    const int64_t age_ms = replica_.StatusOf(log, now).writer_age_ms;
+    open_epochs_ += age_ms >= 0 && age_ms < kHeardMs;
+  }
+  return open_epochs_;
+}
+
 void LogNodeImpl::ReplicaStatus(ReplicaStatusRequest request, Reply<ReplicaStatusResponse> reply) {
   const LogId log = request.log;
   const auto with_bytes = [this, log, reply = std::move(reply)](ReplicaStatusResponse response) {
     if (response.code == StatusCode::kOk) response.bytes = store_->LogBytes(log);
+    response.open_epochs = OpenEpochs();
     reply(std::move(response));
   };
   Step(ReplicaStatusAsk{statuses_.Add(with_bytes), std::move(request)});

@@ -64,6 +64,7 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
 
   // effects.cc: one step of the core, and what it asks for
   void Step(const ReplicaInput& input);
+  int64_t OpenEpochs();
   void Perform();
   void PerformOnce(ReplicaEffects* effects);
   void Persist(const PersistEntry& entry);
@@ -120,6 +121,8 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   ReplyTable<FetchResponse> fetches_{5};
   ReplyTable<TrimResponse> trims_{6};
   ReplyTable<ReplicaStatusResponse> statuses_{7};
+  int64_t open_epochs_ = 0;  // as counted last
+  Instant open_epochs_at_;
 
   ReplicaEffects effects_;      // asked for, not yet performed
   ReplicaEffects performing_;   // being performed

@@ -91,6 +91,7 @@ CALLS = [
     ("events", CoordinatorService.events_args(1, 2, 3)),
     ("switchover", CoordinatorService.switchover_args("kv1", "n2")),
     ("set_paused", CoordinatorService.set_paused_args(True)),
+    ("logs_request", CoordinatorService.logs_request_args('{"request": "drain", "node": "n1"}')),
     ("mirror", MirrorService.mirror_args(MirrorPush(1, 2, ATTEMPT, 3, BATCH, DISK))),
 ]
 

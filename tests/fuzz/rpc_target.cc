@@ -151,6 +151,10 @@ class Services : public LogServiceHandler,
     ++calls;
     reply({});
   }
+  void LogsRequest(std::string, Reply<DocumentResponse> reply) override {
+    ++calls;
+    reply({});
+  }
 
   void Mirror(MirrorPush push) override {
     ++calls;

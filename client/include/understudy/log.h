@@ -18,17 +18,17 @@
 namespace understudy {
 
 struct LogOptions {
-  std::string cluster = "understudy";            // refused by name when the servers belong to another
+  std::string cluster = "understudy";                          // refused by name when the servers belong to another
   std::vector<std::string> coordinators = {"127.0.0.1:7400"};  // any of them serves metadata; tried in order
-  std::string node;                              // this program's name as an owner, for people
-  std::string endpoint;                          // where clients of the owner reach it; stored in the chain
-  int replicas = 1;                              // E and A of a log that Open creates
+  std::string node;                                            // this program's name as an owner, for people
+  std::string endpoint;  // where clients of the owner reach it; stored in the chain
+  int replicas = 1;      // E and A of a log that Open creates
   int ack_quorum = 1;
-  size_t inflight_bytes_max = 64u << 20;         // Append blocks (or the callback form fails) beyond it
-  size_t batch_bytes_max = 1u << 20;             // upper bound of one batch; batches form by back-pressure
-  int64_t self_fence_ms = 1000;                  // a primary without a barrier for so long stops serving
-  int64_t heartbeat_ms = 250;                    // an idle writer tells replicas it is alive
-  int64_t rpc_timeout_ms = 2000;                 // of control calls; appends wait for replicas without bound
+  size_t inflight_bytes_max = 64u << 20;  // Append blocks (or the callback form fails) beyond it
+  size_t batch_bytes_max = 1u << 20;      // upper bound of one batch; batches form by back-pressure
+  int64_t self_fence_ms = 1000;           // a primary without a barrier for so long stops serving
+  int64_t heartbeat_ms = 250;             // an idle writer tells replicas it is alive
+  int64_t rpc_timeout_ms = 2000;          // of control calls; appends wait for replicas without bound
 };
 
 // The answer to one append. kFenced, kCancelled: outcome unknown, never success; Log::Resolve settles it.
@@ -51,21 +51,28 @@ class AppendFuture {
   std::shared_ptr<State> state_;
 };
 
+// Records [from, to] that never come: an operator gave them up (`understudy logs accept-data-loss`).
+struct LossRange {
+  Lsn from;
+  Lsn to;
+};
+
 struct ReplayProgress {
   Lsn applied;
-  Lsn commit;  // as last heard; a lower bound
+  Lsn commit;                     // as last heard; a lower bound
+  std::vector<LossRange> losses;  // met on the way, ascending
 };
 
 struct CheckpointInfo {
   uint64_t id = 0;
-  Lsn lsn;           // it covers the log up to here
+  Lsn lsn;  // it covers the log up to here
   uint64_t bytes = 0;
 };
 
 struct TailInfo {
   Epoch epoch;
-  Lsn commit;          // lower bound when the epoch is open
-  std::string owner;   // node name
+  Lsn commit;         // lower bound when the epoch is open
+  std::string owner;  // node name
   std::string endpoint;
   bool open = false;
 };
@@ -86,6 +93,11 @@ class Log {
   // last epoch the caller knows of (0: none); kFenced, with the owner named, when the chain has moved past it.
   // Blocks. On success everything up to the returned LSN is in the log and appends go above it.
   virtual Result<Lsn> TakeOver(Epoch expected_epoch) = 0;
+
+  // As TakeOver, but goes on when disks that are needed to know where the log ends do not answer: what only they hold
+  // is given up, acknowledged records too, and shows as a LossRange. Only when the old writer's machine is known to be
+  // off and the disks are known to be lost.
+  virtual Result<Lsn> TakeOverAcceptingLoss(Epoch expected_epoch) = 0;
 
   // Appends one record. At most kRecordBytesMax of payload, which is copied before return.
   // Waits for room while inflight_bytes_max is reached.
@@ -115,7 +127,7 @@ class Log {
   // Deletes what is at or below `lsn`; never above the oldest retained checkpoint.
   virtual Status Trim(Lsn lsn) = 0;
 
-  virtual Epoch epoch() const = 0;      // the writer's; 0 when not the writer
+  virtual Epoch epoch() const = 0;  // the writer's; 0 when not the writer
   virtual Lsn last_appended() const = 0;
   virtual Lsn commit() const = 0;
 };

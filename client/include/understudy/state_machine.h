@@ -8,6 +8,7 @@
 
 #include "understudy/record.h"
 #include "understudy/status.h"
+#include "understudy/types.h"
 
 namespace understudy {
 
@@ -58,6 +59,14 @@ class StateMachine {
 
   // Back to the empty state, the one that LSN 0 stands for. Never concurrent with Apply.
   virtual void Reset() = 0;
+
+  // Records [from, to] will never come: an operator gave them up when too many disks were lost
+  // (`understudy logs accept-data-loss`). Called in LSN order between two records, never concurrent with Apply. What
+  // was applied stays applied; an application that cannot go on without them says so here.
+  virtual void OnLoss(Lsn from, Lsn to) {
+    (void)from;
+    (void)to;
+  }
 };
 
 }  // namespace understudy

@@ -68,6 +68,8 @@ void Script::Run(const std::vector<std::string>& words) {
   const Epoch expect = Epoch(std::stoull(Option(words, "expect", "0")));
   if (verb == "takeover") {
     cluster_->program(word(1)).TakeOver(expect);
+  } else if (verb == "accept-loss") {
+    cluster_->program(word(1)).AcceptLoss();
   } else if (verb == "adopt") {
     cluster_->program(word(1)).TakeOver(expect, drawn_.at(word(1)));
   } else if (verb == "append") {

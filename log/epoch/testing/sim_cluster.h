@@ -58,6 +58,7 @@ class SimProgram {
   const std::string& name() const { return name_; }
 
   void TakeOver(Epoch expected_epoch, std::optional<AttemptId> attempt = std::nullopt);
+  void AcceptLoss();  // of the takeover under way
   bool taking_over() const { return takeover_ != nullptr; }
   const std::optional<TakeoverResult>& result() const { return result_; }
   Takeover* takeover() { return takeover_.get(); }

@@ -40,6 +40,10 @@ void SimProgram::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attempt
   Step(TakeoverInput(TakeoverStart{cluster_->Candidates()}));
 }
 
+void SimProgram::AcceptLoss() {
+  if (takeover_ != nullptr) Step(TakeoverInput(TakeoverAcceptLoss{}));
+}
+
 void SimProgram::Step(const TakeoverInput& input) {
   TakeoverEffects effects;
   takeover_->Step(input, cluster_->network.now(), &effects);

@@ -44,6 +44,7 @@ void Core::Reconcile() {
   EvaluateBrake();
   for (ServiceState* service : ranked) {
     AdvanceRestarts(*service);
+    WatchAcceptedLoss(*service);
     if (service->plan.move.kind != MoveKind::kNone) {
       AdvanceMove(*service);
     } else if (service->epoch.value() == 0) {

@@ -71,6 +71,15 @@ class Core {
     int tries = 0;
     bool writing_service = false;
   };
+  // One operator's request that changes disk entries.
+  struct PendingDisks {
+    uint64_t token = 0;
+    std::string what;
+    std::map<std::string, int> waiting;  // disks not yet changed, with failed writes
+    std::vector<std::string> done;
+    std::vector<std::string> notes;
+    Status failed;
+  };
 
   // core.cc: inputs
   void On(const Tick&) {}
@@ -107,6 +116,24 @@ class Core {
   void RefuseSwitchover(ServiceState& service, StatusCode code, const std::string& why);
   void Pause(const OperatorRequest& in);
   uint64_t FreeLogId(uint64_t above) const;
+
+  // requests_logs.cc: operators, of disks and logs
+  struct DiskMove {
+    LogId log;
+    std::string name;
+    std::vector<ReplicaRef> from, to;
+  };
+  void LogsRequest(const OperatorRequest& in);
+  void ChangeDisks(uint64_t token, const std::string& what, const std::string& node, const std::string& disk,
+                   bool force);
+  void WriteDisk(const std::string& id);
+  void OnDiskWritten(const MetadataWritten& in);
+  void OnDiskRead(const std::string& id);
+  void DiskChanged(const std::string& id, const Status& status);
+  std::vector<DiskMove> PlanRebalance() const;
+  void Rebalance(uint64_t token, bool dry_run);
+  void AcceptDataLoss(uint64_t token, const std::string& name, const std::string& confirmed_node);
+  void WatchAcceptedLoss(ServiceState& service);
 
   // failure.cc: is the primary gone?
   enum class Verdict { kAlive, kSuspect, kGone };
@@ -182,6 +209,9 @@ class Core {
   std::map<uint64_t, LogState> logs_;
   std::map<std::string, std::pair<std::string, uint64_t>> early_plans_;  // before their service is known
   std::map<std::string, PendingApply> applying_;
+  std::map<uint64_t, PendingDisks> pending_disks_;
+  std::map<std::string, uint64_t> changing_disks_;  // disk to its entry in pending_disks_
+  uint64_t disk_changes_ = 0;
   std::deque<MoveRecord> moves_;
   bool loaded_ = false;
   bool paused_ = false;

@@ -187,6 +187,7 @@ void Core::On(const MetadataChanged& in) {
       } else if (in.version > disks_[in.name].version) {
         disks_[in.name] = {in.value, in.version};
       }
+      OnDiskRead(in.name);
       break;
     case MetadataKind::kSettings:
       OnSettings(in.value, in.version);
@@ -337,6 +338,7 @@ void Core::On(const MetadataWritten& in) {
       AppliedOrNot(in);
       break;
     case MetadataKind::kDisk:
+      OnDiskWritten(in);
       break;
   }
 }

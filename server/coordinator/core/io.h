@@ -47,11 +47,11 @@ struct MetadataWritten {
 struct MetadataLoaded {
   uint64_t term = 0;
 };
-enum class RequestKind : int { kApply = 0, kRemove, kSwitchover, kPause };
+enum class RequestKind : int { kApply = 0, kRemove, kSwitchover, kPause, kLogs };
 struct OperatorRequest {
   uint64_t token = 0;  // of the Answer
   RequestKind kind = RequestKind::kApply;
-  std::string document;  // kApply
+  std::string document;  // kApply, kLogs
   std::string service;   // kRemove, kSwitchover
   std::string node;      // kSwitchover; empty: any
   bool paused = false;   // kPause

@@ -196,7 +196,8 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
     }
     return;
   }
-  if (app.role == AppRole::kPromoting) return;  // at it, by this command or an earlier one, or adopting
+  const bool accept_loss = service.loss_epoch != Epoch() && service.loss_epoch == service.epoch;
+  if (app.role == AppRole::kPromoting && !accept_loss) return;  // at it, by this command or an earlier one, or adopting
   auto sent = target.sent.find({name, CommandKind::kTakeOver});
   const bool failed = sent != target.sent.end() && sent->second.done && sent->second.code != StatusCode::kOk;
   const bool owns = service.owner == target.name && service.epoch > move.epoch;
@@ -206,6 +207,7 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
   }
   Command command = MakeCommand(CommandKind::kTakeOver, service);
   command.epoch = service.epoch;
+  command.accept_data_loss = accept_loss;
   SentCommand& entry = Ensure(target, std::move(command), options_.command_retry_ms);
   if (!entry.done || entry.code == StatusCode::kOk) return;
   service.trouble = "taking over on " + target.name + ": " + entry.detail;

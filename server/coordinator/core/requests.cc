@@ -30,6 +30,9 @@ void Core::On(const OperatorRequest& in) {
     case RequestKind::kPause:
       Pause(in);
       break;
+    case RequestKind::kLogs:
+      LogsRequest(in);
+      break;
   }
 }
 

@@ -36,6 +36,8 @@ std::string KindName(CommandKind kind) {
       return "RELEASE";
     case CommandKind::kCheckpointEvery:
       return "CHECKPOINT_EVERY";
+    case CommandKind::kMoveDisks:
+      return "MOVE_DISKS";
   }
   return "?";
 }

@@ -122,6 +122,8 @@ struct ServiceState {
   uint64_t switch_wanted = 0;  // operator waiting for the spare to catch up; then the switch begins
   std::string switch_to;       // the node that operator named; empty: any
   Instant switch_wanted_until;
+  Epoch loss_epoch;         // an operator accepts the loss of what this epoch's lost disks held; 0: nobody does
+  uint64_t loss_token = 0;  // who waits for that
   int recoveries_failed = 0;
   Instant recover_not_before;
   bool failed = false;  // too many recoveries failed; only a new service apply goes on

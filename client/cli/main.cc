@@ -62,6 +62,44 @@ std::vector<Command> Commands() {
           "Each log: its open epoch, owner and disks; commit, tail and trim LSN; bytes; checkpoints.\n"
           "--epochs lists the whole chain.\n\n  understudy logs\n  understudy logs kv1 --epochs\n\n") +
       kCodes;
+  static const std::string log_disks =
+      std::string(
+          "Each disk: its node and zone; whether it takes epochs (active), is being emptied (draining) or is damaged\n"
+          "(retired); whether it answers; how many epochs and checkpoints name it.\n\n  understudy logs disks\n\n") +
+      kCodes;
+  static const std::string log_read =
+      std::string(
+          "LSN, key and payload of each record; a range that was given up is a line that begins with LOSS. With "
+          "--json\n"
+          "one object a line.\n\n  understudy logs read kv1 --from 100 --until 120\n\n") +
+      kCodes;
+  static const std::string drain =
+      std::string(
+          "Open epochs leave its disks within seconds, closed ones and checkpoints are copied elsewhere, and no new\n"
+          "ones come, as long as there are enough other disks.\n\n"
+          "  understudy logs drain n3\n  understudy logs drain --disk 12ab34cd\n\n") +
+      kCodes;
+  static const std::string undrain = std::string("\n  understudy logs undrain n3\n\n") + kCodes;
+  static const std::string remove_disk =
+      std::string(
+          "Refused while an epoch or a checkpoint names it. --force is for a disk that is lost for good: those epochs\n"
+          "count it as one that never answers. Stop its log server first, or it registers the disk again.\n\n"
+          "  understudy logs remove-disk 12ab34cd\n\n") +
+      kCodes;
+  static const std::string rebalance =
+      std::string(
+          "Asks the writers of logs whose disks share a zone without need, drain, or serve more open epochs than\n"
+          "others to go on elsewhere. No write waits for it.\n\n  understudy logs rebalance --dry-run\n\n") +
+      kCodes;
+  static const std::string accept_loss =
+      std::string(
+          "When so many disks of the last epoch are lost that nobody can say where it ends, a takeover waits for\n"
+          "them and `understudy status` names them. If they cannot come back, this ends the epoch with what is left:\n"
+          "acknowledged records may be lost. Without the right --confirm-node-is-off it says what would be lost and\n"
+          "does nothing. A writer that still ran on that node would go on acknowledging what nobody will ever see.\n\n"
+          "  understudy logs accept-data-loss kv1\n"
+          "  understudy logs accept-data-loss kv1 --confirm-node-is-off n1\n\n") +
+      kCodes;
   static const std::string doctor = std::string(
       "Checks the cluster and this machine, gives a verdict on each and says what to do.\n\n"
       "  understudy doctor\n  understudy doctor --data-dir /var/lib/understudy\n\n"
@@ -117,6 +155,46 @@ std::vector<Command> Commands() {
        {{"epochs", Option::kFlag, "", "", "list all epochs of each chain", 0, 0}},
        logs.c_str(),
        RunLogs},
+      {"logs disks", "The disks, where they are and what they hold", {}, {}, log_disks.c_str(), RunLogsDisks},
+      {"logs read",
+       "Prints the records of a log",
+       {"LOG"},
+       {{"from", Option::kNumber, "LSN", "1", "first record", 1, INT64_MAX},
+        {"until", Option::kNumber, "LSN", "0", "last record; not given: what is committed now", 0, INT64_MAX}},
+       log_read.c_str(),
+       RunLogsRead},
+      {"logs drain",
+       "Empties a node's disks, or one disk",
+       {"[NODE]"},
+       {{"disk", Option::kText, "ID", "", "one disk; the first digits of its id will do", 0, 0}},
+       drain.c_str(),
+       RunLogsDrain},
+      {"logs undrain",
+       "Lets draining disks take epochs again",
+       {"[NODE]"},
+       {{"disk", Option::kText, "ID", "", "one disk; the first digits of its id will do", 0, 0}},
+       undrain.c_str(),
+       RunLogsUndrain},
+      {"logs remove-disk",
+       "Forgets a disk that holds nothing, or is lost",
+       {"DISK"},
+       {{"force", Option::kFlag, "", "", "though epochs still name it: they lose that copy for good", 0, 0}},
+       remove_disk.c_str(),
+       RunLogsRemoveDisk},
+      {"logs rebalance",
+       "Spreads open epochs over disks and zones",
+       {},
+       {{"dry-run", Option::kFlag, "", "", "only say what would move", 0, 0}},
+       rebalance.c_str(),
+       RunLogsRebalance},
+      {"logs accept-data-loss",
+       "Lets a takeover go on without the disks it waits for",
+       {"SERVICE"},
+       {{"confirm-node-is-off", Option::kText, "NODE", "", "the node of the last writer, which you have switched off",
+         0, 0},
+        {"timeout-s", Option::kNumber, "S", "60", "give up waiting after S seconds", 1, 3600}},
+       accept_loss.c_str(),
+       RunLogsAcceptDataLoss},
       {"doctor",
        "Checks the cluster and this machine",
        {},

@@ -93,6 +93,9 @@ std::string Services(const Json& all, bool color) {
                ForecastText(Child(service, "forecast"))});
     const std::string name = Text(service, "name") + ": ";
     if (!Text(service, "trouble").empty()) notes += Paint(name + Text(service, "trouble"), Color::kRed, color) + "\n";
+    if (!Text(service, "waiting").empty()) {
+      notes += Paint(name + "waits: " + Text(service, "waiting"), Color::kRed, color) + "\n";
+    }
     if (fenced) notes += Paint(name + "its primary has stopped serving by itself", Color::kRed, color) + "\n";
     if (move.is_object()) notes += name + MoveText(move) + ", at step " + Text(move, "step") + "\n";
   }

@@ -40,23 +40,59 @@ void LoopThreads::Stop() {
   threads_.clear();
 }
 
-TestCluster::TestCluster(int log_servers) {
+TestCluster::TestCluster(int log_servers, std::vector<std::string> zones) : zones_(std::move(zones)) {
   Result<std::unique_ptr<MetadataStore>> store =
       OpenEmbeddedMetadataStore(directory_.path() + "/metadata", {}, SystemFileSystem());
   UNDERSTUDY_CHECK(store.ok());
   store_ = std::move(store).value();
   metadata_loop_ = std::make_unique<LoopThreads>(1);
-  {
-    const EventLoop::Section strand(metadata_loop_->loop());
-    RpcServerOptions options;
-    options.cluster = kClusterName;
-    metadata_server_ = std::make_unique<RpcServer>(metadata_loop_->loop(), options);
-    metadata_server_->Serve(store_.get());
-    UNDERSTUDY_CHECK(metadata_server_->Listen("127.0.0.1:0").ok());
-    metadata_address_ = metadata_server_->address();
-  }
+  StartMetadata();
   log_servers_.resize(static_cast<size_t>(log_servers));
   for (int i = 0; i < log_servers; ++i) StartLogServer(i);
+}
+
+void TestCluster::StartMetadata() {
+  const EventLoop::Section strand(metadata_loop_->loop());
+  RpcServerOptions options;
+  options.cluster = kClusterName;
+  metadata_server_ = std::make_unique<RpcServer>(metadata_loop_->loop(), options);
+  metadata_server_->Serve(store_.get());
+  UNDERSTUDY_CHECK(metadata_server_->Listen(metadata_address_.empty() ? "127.0.0.1:0" : metadata_address_).ok());
+  metadata_address_ = metadata_server_->address();
+}
+
+void TestCluster::StopMetadata() {
+  const EventLoop::Section strand(metadata_loop_->loop());
+  metadata_server_.reset();
+}
+
+void TestCluster::EditDisk(int index, const std::function<void(DiskEntry*)>& change) {
+  while (true) {  // until no write of the log server's own comes between
+    std::promise<Result<std::vector<MetadataEntry>>> listed;
+    store_->List(DiskKey(kClusterName, ""), 1000,
+                 [&](Result<std::vector<MetadataEntry>> entries) { listed.set_value(std::move(entries)); });
+    for (const MetadataEntry& item : *listed.get_future().get()) {
+      DiskEntry entry = DecodeDiskEntry(item.value).value();
+      if (entry.node != node_of(index)) continue;
+      change(&entry);
+      std::promise<bool> written;
+      store_->CompareAndSwap(item.key, item.version, EncodeDiskEntry(entry),
+                             [&](const Result<uint64_t>& done) { written.set_value(done.ok()); });
+      if (written.get_future().get()) return;
+    }
+  }
+}
+
+void TestCluster::DestroyLogServer(int index) {
+  StopLogServer(index);
+  std::filesystem::remove_all(directory_.path() + "/" + node_of(index));
+}
+
+int TestCluster::AddLogServer() {
+  log_servers_.emplace_back();
+  const int index = static_cast<int>(log_servers_.size()) - 1;
+  StartLogServer(index);
+  return index;
 }
 
 TestCluster::~TestCluster() {
@@ -88,7 +124,8 @@ void TestCluster::StartLogServer(int index) {
   LogServer& server = log_servers_[static_cast<size_t>(index)];
   LogNodeOptions options;
   options.cluster = kClusterName;
-  options.node = "log" + std::to_string(index);
+  options.node = node_of(index);
+  if (static_cast<size_t>(index) < zones_.size()) options.zone = zones_[static_cast<size_t>(index)];
   options.data_dir = directory_.path() + "/" + options.node;
   options.listen = server.address.empty() ? "127.0.0.1:0" : server.address;
   options.segment_bytes = 8u << 20;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "log/format/chain.h"
+#include "log/format/disk_entry.h"
 #include "log/metadata/embedded_metadata_store.h"
 #include "log/metadata/metadata_store.h"
 #include "log/protocol/control_messages.h"
@@ -53,7 +54,7 @@ class LoopThreads {
 
 class TestCluster {
  public:
-  explicit TestCluster(int log_servers = 1);
+  explicit TestCluster(int log_servers = 1, std::vector<std::string> zones = {});
   ~TestCluster();
 
   LogOptions log_options(const std::string& node) const;
@@ -64,6 +65,18 @@ class TestCluster {
   // Ends a log server without a word (its clients' connections break) and starts it again on the same data and port.
   void StopLogServer(int index);
   void StartLogServer(int index);
+  // Stops it and loses its disk; started again it has a new one.
+  void DestroyLogServer(int index);
+  int AddLogServer();  // its index
+  const std::string& log_server_address(int index) const { return log_servers_[static_cast<size_t>(index)].address; }
+  std::string node_of(int index) const { return "log" + std::to_string(index); }
+
+  // Changes the entry of the disk on a server.
+  void EditDisk(int index, const std::function<void(DiskEntry*)>& change);
+
+  // Nobody answers for the metadata until it is started again.
+  void StopMetadata();
+  void StartMetadata();
 
  private:
   struct LogServer {
@@ -71,6 +84,7 @@ class TestCluster {
     std::unique_ptr<LogNode> node;
     std::string address;
   };
+  const std::vector<std::string> zones_;
   TemporaryDirectory directory_;
   std::unique_ptr<MetadataStore> store_;
   std::unique_ptr<LoopThreads> metadata_loop_;

@@ -131,6 +131,7 @@ class LogImpl : public Log {
     if (Runtime::InCallback()) return InCallbackRefused();
     return runtime_.Call<Status>([this](std::function<void(Status)> done) { writer_.ReadBarrier(std::move(done)); });
   }
+  bool MayServe() const override { return writer_.MayServe(); }
   void ReadBarrier(std::function<void(Status)> callback) override { writer_.ReadBarrier(std::move(callback)); }
 
   Result<bool> Resolve(Epoch epoch, Lsn lsn) override {

@@ -115,6 +115,9 @@ class Log {
   virtual Status ReadBarrier() = 0;
   virtual void ReadBarrier(std::function<void(Status)> callback) = 0;
 
+  // Whether this writer has heard from A disks within self_fence_ms that its epoch is not sealed.
+  virtual bool MayServe() const = 0;
+
   // Settles an append whose outcome was unknown: true iff (epoch, lsn) is part of the log. kUnavailable while
   // that epoch is still open.
   virtual Result<bool> Resolve(Epoch epoch, Lsn lsn) = 0;

@@ -45,6 +45,7 @@ void Core::Reconcile() {
   for (ServiceState* service : ranked) {
     AdvanceRestarts(*service);
     WatchAcceptedLoss(*service);
+    TellChain(*service);
     if (service->plan.move.kind != MoveKind::kNone) {
       AdvanceMove(*service);
     } else if (service->epoch.value() == 0) {

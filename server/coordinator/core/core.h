@@ -134,6 +134,8 @@ class Core {
   void Rebalance(uint64_t token, bool dry_run);
   void AcceptDataLoss(uint64_t token, const std::string& name, const std::string& confirmed_node);
   void WatchAcceptedLoss(ServiceState& service);
+  void ChooseReplicas(ServiceSpec* spec, const ServiceState* known) const;
+  void TellChain(const ServiceState& service);
 
   // failure.cc: is the primary gone?
   enum class Verdict { kAlive, kSuspect, kGone };

@@ -77,6 +77,7 @@ void Core::Apply(const OperatorRequest& in) {
     return;
   }
   spec.log = log;
+  ChooseReplicas(&spec, known);
   applying_[name] = {in.token, std::move(spec), 0, log.value() != 0};
   ContinueApply(name);
 }

@@ -1,6 +1,7 @@
 // What operators ask for of disks and logs: drain, take back, forget, rebalance, and the acceptance of a loss.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -162,7 +163,11 @@ void Core::OnDiskWritten(const MetadataWritten& in) {
   const auto changing = changing_disks_.find(in.name);
   if (changing == changing_disks_.end()) return;
   PendingDisks& pending = pending_disks_.at(changing->second);
-  if (in.code == StatusCode::kOk) return DiskChanged(in.name, Status::Ok());
+  if (in.code == StatusCode::kOk) {
+    DiskChanged(in.name, Status::Ok());
+    out_->reads.push_back({MetadataKind::kDisk, in.name});  // what stands there now
+    return;
+  }
   const bool again = in.code == StatusCode::kConflict || in.code == StatusCode::kOutcomeUnknown;
   if (!again || ++pending.waiting.at(in.name) >= kDiskWriteTriesMax) {
     return DiskChanged(in.name, {in.code, in.detail});
@@ -199,6 +204,41 @@ void Core::DiskChanged(const std::string& id, const Status& status) {
   const Json document = {{"disks", pending.done}, {"notes", pending.notes}};
   Reply(pending.token, pending.failed.code(), pending.failed.message(), document.dump());
   pending_disks_.erase(key);
+}
+
+// ------------------------------------------------------------------ how many disks
+
+// Where the file does not say it: three disks, two to acknowledge, once there are three log servers. Never fewer than
+// the service has.
+void Core::ChooseReplicas(ServiceSpec* spec, const ServiceState* known) const {
+  if (spec->replicas_given) return;
+  std::set<std::string> nodes;
+  for (const auto& [id, state] : disks_) {
+    const Result<DiskEntry> entry = DecodeDiskEntry(state.value);
+    if (entry.ok() && entry->state == understudy::DiskState::kActive) nodes.insert(entry->node);
+  }
+  spec->replicas = nodes.size() >= 3 ? 3 : 1;
+  if (known != nullptr && known->spec.replicas >= spec->replicas) {
+    spec->replicas = known->spec.replicas;
+    spec->ack_quorum = known->spec.ack_quorum;
+  } else {
+    spec->ack_quorum = spec->replicas / 2 + 1;
+  }
+  spec->replicas_given = true;
+}
+
+// A service that was applied with other numbers: its log's next epochs follow. One try a version of the chain; whoever
+// else changed it brings the next.
+void Core::TellChain(const ServiceState& service) {
+  const auto log = logs_.find(service.spec.log.value());
+  if (log == logs_.end() || log->second.version == 0 || log->second.told_at == log->second.version) return;
+  Chain chain = log->second.chain;
+  if (chain.name != service.spec.name) return;
+  if (chain.replicas_target == service.spec.replicas && chain.ack_quorum == service.spec.ack_quorum) return;
+  chain.replicas_target = service.spec.replicas;
+  chain.ack_quorum = service.spec.ack_quorum;
+  log->second.told_at = log->second.version;
+  out_->writes.push_back({MetadataKind::kLog, std::to_string(log->first), log->second.version, EncodeChain(chain)});
 }
 
 // ------------------------------------------------------------------ rebalance

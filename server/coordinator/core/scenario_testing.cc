@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "log/format/chain.h"
+#include "log/format/disk_entry.h"
 
 namespace understudy::coordinator {
 namespace {
@@ -139,6 +140,8 @@ void Scenario::Render(const Effects& effects) {
     if (command.kind == CommandKind::kHandover) {
       text += " attempt=" + std::to_string(command.attempt.lo) + " to=" + command.node + " at " + command.endpoint;
     }
+    if (command.accept_data_loss) text += " accepting loss";
+    for (const DiskId& disk : command.disks) text += " " + std::to_string(disk.lo);
     if (command.kind == CommandKind::kMirrorTo) text += command.address.empty() ? " nobody" : " " + command.address;
     if (command.kind == CommandKind::kCheckpointEvery) text += " " + std::to_string(command.interval_ms) + " ms";
     if (!command_ids_.insert(command.id).second) text += " (again)";
@@ -146,6 +149,10 @@ void Scenario::Render(const Effects& effects) {
     Line(text);
   }
   for (const WriteMetadata& write : effects.writes) {
+    if (write.kind == MetadataKind::kDisk) {
+      const Result<DiskEntry> disk = DecodeDiskEntry(write.value);
+      Line("disk " + write.name.substr(28) + ": " + (disk.ok() ? DiskStateName(disk->state) : "removed"));
+    }
     if (write.kind != MetadataKind::kPlan || write.value.empty()) continue;
     Result<Plan> plan = DecodePlan(write.value);
     if (!plan.ok()) {
@@ -221,6 +228,11 @@ void Scenario::ChangeApp(const std::string& node, const Words& words, size_t fro
       app.may_serve = value == "1";
     } else if (key == "replayed") {
       app.replayed = std::stoll(value);
+    } else if (key == "waits") {  // for what, without spaces; empty: no more
+      app.waiting = value;
+    } else if (key == "lost") {  // FROM-TO
+      app.lost_from = Lsn(std::stoull(value));
+      app.lost_to = Lsn(std::stoull(value.substr(value.find('-') + 1)));
     } else {
       errors_.push_back("unknown field '" + key + "'");
     }
@@ -239,7 +251,17 @@ void Scenario::SetChain(const Words& words) {
   entry.owner = {words.at(3), words.at(3) + ":7000"};
   entry.first_lsn = chain.epochs.empty() ? Lsn(1) : *chain.epochs.back().last_lsn + 1;
   entry.disks = {{DiskId{1, 1}, "n0"}};
-  if (words.size() > 4) entry.attempt = {0, std::stoull(words.at(4))};
+  if (words.size() > 4 && words[4].starts_with("disks=")) {  // of disks known by now
+    entry.disks.clear();
+    std::istringstream ids(words[4].substr(6));
+    for (std::string id; std::getline(ids, id, ',');) {
+      const DiskId disk{0, std::stoull(id)};
+      entry.disks.push_back({disk, DecodeDiskEntry(metadata_.at({MetadataKind::kDisk, ToHex(disk)}).value)->node});
+    }
+    entry.ack_quorum = chain.ack_quorum;
+  } else if (words.size() > 4) {
+    entry.attempt = {0, std::stoull(words.at(4))};
+  }
   chain.epochs.push_back(entry);
   metadata_[key] = {EncodeChain(chain), ++version_};
   Feed({MetadataChanged{key.first, key.second, metadata_[key].value, version_}, 0});
@@ -338,8 +360,22 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
       (IsForAgent(key.second) ? NodeOf(node).done : NodeOf(node).app.done).push_back(result);
     }
     Report(node);
-  } else if (verb == "chain") {  // chain SERVICE EPOCH OWNER [ATTEMPT]
+  } else if (verb == "chain") {  // chain SERVICE EPOCH OWNER [ATTEMPT|disks=ID,...]
     SetChain(words);
+  } else if (verb == "disk") {  // disk ID NODE ZONE|- active|draining|retired: its log server says so
+    DiskEntry disk{{0, std::stoull(node)}, words.at(2), words[2] + ":7401", 1, words.at(3) == "-" ? "" : words[3], {}};
+    for (const auto state : {understudy::DiskState::kDraining, understudy::DiskState::kRetired}) {
+      if (words.at(4) == DiskStateName(state)) disk.state = state;
+    }
+    Stored& stored = metadata_[{MetadataKind::kDisk, ToHex(disk.disk)}];
+    stored = {EncodeDiskEntry(disk), ++version_};
+    Feed({MetadataChanged{MetadataKind::kDisk, ToHex(disk.disk), stored.value, stored.version}, 0});
+  } else if (verb == "logs") {  // logs REQUEST
+    OperatorRequest request;
+    request.token = ++tokens_;
+    request.kind = RequestKind::kLogs;
+    request.document = Rest(line, 1);
+    Feed({request, 0});
   } else if (verb == "forecast") {  // forecast SERVICE PROBABILITY|none [REASON]
     Forecast forecast;
     forecast.predictor = "threshold";

@@ -154,6 +154,8 @@ ServiceSpec Parse(const json& document) {
   spec.warm = spare == "WARM";
   spec.standby = fields.Flag("standby", false);
   spec.replicas = static_cast<int>(fields.Integer("replicas", 1, 1, kReplicasMax));
+  spec.replicas_given = fields.Find("replicas") != nullptr;
+  if (!spec.replicas_given && fields.Find("ack_quorum") != nullptr) throw FieldError("ack_quorum", "needs replicas");
   spec.ack_quorum = static_cast<int>(fields.Integer("ack_quorum", spec.replicas / 2 + 1, 1, kReplicasMax));
   if (spec.ack_quorum > spec.replicas) throw FieldError("ack_quorum", "must not exceed replicas");
   spec.log = LogId(static_cast<uint64_t>(fields.Integer("log_id", 0, 0, INT64_MAX)));

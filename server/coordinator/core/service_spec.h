@@ -29,11 +29,12 @@ struct ServiceSpec {
   std::string program;
   std::vector<std::string> arguments;
   std::map<std::string, std::string> environment;
-  bool warm = true;      // "spare": "WARM" (its program runs on free nodes beforehand) or "COLD"
-  bool standby = false;  // a spare mirrors it also without a forecast
-  int replicas = 1;      // E
-  int ack_quorum = 1;    // A
-  LogId log;             // given by the coordinator
+  bool warm = true;            // "spare": "WARM" (its program runs on free nodes beforehand) or "COLD"
+  bool standby = false;        // a spare mirrors it also without a forecast
+  int replicas = 1;            // E
+  int ack_quorum = 1;          // A
+  bool replicas_given = true;  // in the file; otherwise the coordinator chooses both when it is applied
+  LogId log;                   // given by the coordinator
   std::vector<PredictorSpec> predictors;
   std::map<std::string, std::string> labels;  // a node must carry them all to host the service
   int64_t checkpoint_interval_ms = 0;         // 0: the application's own

@@ -143,6 +143,7 @@ struct DiskState {
 struct LogState {
   Chain chain;
   uint64_t version = 0;
+  uint64_t told_at = 0;  // version upon which the service's replicas and ack_quorum were written last
 };
 
 }  // namespace understudy::coordinator

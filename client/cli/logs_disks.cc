@@ -16,13 +16,11 @@ using Json = nlohmann::json;
 
 struct DiskUse {
   int open = 0, closed = 0, checkpoints = 0;
-  std::vector<LogId> logs;
 };
 
 DiskUse UseOf(const std::vector<Chain>& chains, const DiskId& disk) {
   DiskUse use;
   for (const Chain& chain : chains) {
-    const int before = use.open + use.closed;
     for (const EpochEntry& epoch : chain.epochs) {
       for (const ReplicaRef& replica : epoch.disks) {
         if (replica.disk == disk) ++(epoch.closed() ? use.closed : use.open);
@@ -31,9 +29,18 @@ DiskUse UseOf(const std::vector<Chain>& chains, const DiskId& disk) {
     for (const CheckpointEntry& checkpoint : chain.checkpoints) {
       for (const DiskId& one : checkpoint.disks) use.checkpoints += one == disk;
     }
-    if (use.open + use.closed > before) use.logs.push_back(chain.log);
   }
   return use;
+}
+
+// What its log server says of itself; of the disk that is asked for, or an error.
+Result<Json> Says(Session* session, const DiskId& disk) {
+  const Result<std::string> document = session->LogServerStatus(disk);
+  if (!document.ok()) return document.status();
+  Json json = Json::parse(*document, nullptr, false);
+  if (!json.is_object()) return Status(StatusCode::kInternal, "the log server's answer is no JSON object");
+  if (json.value("disk", "") != ToHex(disk)) return Status(StatusCode::kWrongDisk, "its server holds another disk now");
+  return json;
 }
 
 // Printable as it is, everything else as \xNN.
@@ -61,43 +68,39 @@ int RunLogsDisks(const Arguments& arguments) {
   const Result<std::vector<MetadataEntry>> entries = session.List("disks/");
   if (!entries.ok()) return Fail(entries.status());
   Json all = Json::array();
-  Table table({"DISK", "NODE", "ZONE", "STATE", "ANSWERS", "OPEN>", "CLOSED>", "CHECKPOINTS>", "BYTES>", "ADDRESS"});
+  Table table({"DISK", "NODE", "ZONE", "STATE", "ANSWERS", "OPEN>", "CLOSED>", "CHECKPOINTS>", "BYTES>", "TO REPAIR>",
+               "ADDRESS"});
   for (const MetadataEntry& item : *entries) {
     const Result<DiskEntry> disk = DecodeDiskEntry(item.value);
     if (!disk.ok()) return Fail(disk.status().WithContext(item.key));
     const DiskUse use = UseOf(*chains, disk->disk);
-    uint64_t bytes = 0;
-    Status answers;
-    // A disk that holds nothing is asked, too: of a log that nobody has, which it answers all the same.
-    const std::vector<LogId> asked = use.logs.empty() ? std::vector<LogId>{LogId(1)} : use.logs;
-    for (const LogId log : asked) {
-      const Result<ReplicaStatusResponse> says = session.Replica(log, disk->disk);
-      if (!says.ok()) answers = says.status();
-      if (says.ok() && says->code != StatusCode::kOk) answers = Status(says->code, says->detail);
-      if (!answers.ok()) break;
-      bytes += says->bytes;
-    }
+    const Result<Json> says = Says(&session, disk->disk);
+    const Json repair = says.ok() ? says->value("repair", Json::object()) : Json::object();
+    const auto bytes = says.ok() ? says->value("live_bytes", uint64_t{0}) : 0;
+    const auto needs = repair.value("needs", uint64_t{0});
     all.push_back({{"disk", ToHex(disk->disk)},
                    {"node", disk->node},
                    {"zone", disk->zone},
                    {"state", DiskStateName(disk->state)},
                    {"address", disk->address},
-                   {"reachable", answers.ok()},
-                   {"error", answers.message()},
+                   {"reachable", says.ok()},
+                   {"error", says.ok() ? "" : says.status().message()},
                    {"open_epochs", use.open},
                    {"closed_epochs", use.closed},
                    {"checkpoints", use.checkpoints},
-                   {"bytes", bytes}});
+                   {"bytes", bytes},
+                   {"repair", repair}});
     const bool active = disk->state == DiskState::kActive;
     table.Add({ToHex(disk->disk).substr(0, 8),
                disk->node,
                disk->zone.empty() ? "-" : disk->zone,
                {DiskStateName(disk->state), active ? Color::kNone : Color::kYellow},
-               {answers.ok() ? "yes" : "no", answers.ok() ? Color::kNone : Color::kRed},
+               {says.ok() ? "yes" : "no", says.ok() ? Color::kNone : Color::kRed},
                std::to_string(use.open),
                std::to_string(use.closed),
                std::to_string(use.checkpoints),
-               answers.ok() ? HumanBytes(static_cast<double>(bytes)) : "-",
+               says.ok() ? HumanBytes(static_cast<double>(bytes)) : "-",
+               says.ok() ? std::to_string(needs) : "-",
                disk->address});
   }
   if (arguments.json()) {
@@ -111,7 +114,7 @@ int RunLogsDisks(const Arguments& arguments) {
 int RunLogsRead(const Arguments& arguments) {
   LogOptions options;
   options.cluster = arguments.cluster();
-  options.coordinators = {arguments.coordinator()};
+  options.coordinators = SplitAddresses(arguments.coordinators());
   options.node = "understudy";
   Result<std::unique_ptr<Log>> log = Log::Open(options, arguments.Text("LOG"), /*create=*/false);
   if (!log.ok()) return Fail(log.status());

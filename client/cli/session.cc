@@ -128,6 +128,17 @@ Result<ReplicaStatusResponse> Session::Replica(LogId log, const DiskId& disk) {
   });
 }
 
+Result<std::string> Session::LogServerStatus(const DiskId& disk) {
+  Result<LogServiceClient*> server = LogServer(disk);
+  if (!server.ok()) return server.status();
+  const Result<LogServerStatusResponse> answer = Await<LogServerStatusResponse>(
+      loop_.get(),
+      [&](Done<LogServerStatusResponse> done) { (*server)->LogServerStatus({}, kTimeoutMs, std::move(done)); });
+  if (!answer.ok()) return answer.status();
+  if (answer->code != StatusCode::kOk) return Status(answer->code, answer->detail);
+  return answer->document;
+}
+
 Result<BarrierResponse> Session::Barrier(LogId log, const DiskId& disk, Epoch epoch) {
   Result<LogServiceClient*> server = LogServer(disk);
   if (!server.ok()) return server.status();

@@ -35,6 +35,8 @@ class Session {
   // The log server that holds a disk, from the metadata; kept open. kNotFound.
   Result<LogServiceClient*> LogServer(const DiskId& disk);
   Result<ReplicaStatusResponse> Replica(LogId log, const DiskId& disk);
+  // What its log server says of itself, JSON (docs/rpc.md).
+  Result<std::string> LogServerStatus(const DiskId& disk);
   Result<BarrierResponse> Barrier(LogId log, const DiskId& disk, Epoch epoch);
   Result<TrimResponse> Trim(LogId log, const DiskId& disk, Lsn lsn);
 

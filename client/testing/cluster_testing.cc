@@ -70,8 +70,10 @@ void TestCluster::EditDisk(int index, const std::function<void(DiskEntry*)>& cha
   while (true) {  // until no write of the log server's own comes between
     std::promise<Result<std::vector<MetadataEntry>>> listed;
     store_->List(DiskKey(kClusterName, ""), 1000,
-                 [&](Result<std::vector<MetadataEntry>> entries) { listed.set_value(std::move(entries)); });
-    for (const MetadataEntry& item : *listed.get_future().get()) {
+                 [&](Result<std::vector<MetadataEntry>> found) { listed.set_value(std::move(found)); });
+    const Result<std::vector<MetadataEntry>> entries = listed.get_future().get();
+    UNDERSTUDY_CHECK(entries.ok());
+    for (const MetadataEntry& item : *entries) {
       DiskEntry entry = DecodeDiskEntry(item.value).value();
       if (entry.node != node_of(index)) continue;
       change(&entry);

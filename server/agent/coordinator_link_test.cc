@@ -54,6 +54,7 @@ class FakeCoordinator : public CoordinatorServiceHandler {
   void Events(uint64_t, uint32_t, uint32_t, Reply<DocumentResponse> reply) override { reply({}); }
   void Switchover(std::string, std::string, Reply<DocumentResponse> reply) override { reply({}); }
   void SetPaused(bool, Reply<DocumentResponse> reply) override { reply({}); }
+  void LogsRequest(std::string, Reply<DocumentResponse> reply) override { reply({}); }
 
   void Take(const AgentReport& report) {
     ++reports;

@@ -14,8 +14,9 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  # Debian would start each of them, with its own settings and on its own port: not wanted.
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends "${missing[@]}"
+  # Debian may start some of them with settings and ports of its own: they are idle, and none of ours.
+  "${as_root[@]}" apt-get update -q
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 fi
 cmake --preset release >/dev/null
 cmake --build --preset release -j "$(nproc)" --target \

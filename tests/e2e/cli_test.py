@@ -173,6 +173,13 @@ class BenchTest(unittest.TestCase):
         self.assertEqual(result["killed_warm"][0]["records_behind"], 2000)
         self.assertGreater(result["planned"]["max_ms"], 0)
 
+    def test_takeover_of_a_cluster_of_processes(self):
+        result = self.bench("takeover", "--log-servers", "3", "--coordinators", "2", "--etcd", "1", "--moves", "1", "--kills", "1",
+                            "--node-deaths", "1", "--behind", "none", "--lengths", "2000", "--length-kills", "1")
+        self.assertEqual([result[kind]["n"] for kind in ("planned", "killed", "dead_node")], [1, 1, 1])
+        self.assertEqual((result["killed_by_length"][0]["records"], result["killed_by_length"][0]["n"], result["lost"]), (2000, 1, 0))
+        self.assertGreater(result["dead_node"]["max_ms"], result["killed"]["max_ms"], "a dead node is noticed by its silence")
+
     def test_progress_on_a_terminal(self):
         folder = tempfile.mkdtemp(prefix="bench-e2e-", dir=BUILD)
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)

@@ -92,8 +92,10 @@ run_correct() {
   build "$dir" -O1 $switches || { echo "$name: spin or gcc failed" >"$dir.line"; touch "$dir.bad"; return; }
   (cd "$dir" && ./pan -m$depth >out 2>&1)
   local verdict=complete
-  if ! grep -q 'errors: 0' "$dir/out"; then verdict="ERROR: $(property "$dir/out")"; fi
-  if grep -qE 'Search not completed|max search depth too small|out of memory|truncated|aborted' "$dir/out"; then
+  if grep -q 'errors: [1-9]' "$dir/out"; then
+    verdict="ERROR: $(property "$dir/out")"
+  elif ! grep -q 'errors: 0' "$dir/out" ||
+    grep -qE 'Search not completed|max search depth too small|out of memory|truncated|aborted' "$dir/out"; then
     verdict="NOT COMPLETE"
   fi
   grep -q 'Full statespace search' "$dir/out" || verdict="NOT RUN"

@@ -457,7 +457,8 @@ inline settle_end() {
 /* Fetch: disk d copies what it lacks up to T, durably (log/epoch/replica_fetch.cc). */
 #define FETCH(d) d_step { t_lsn != NONE && !enough_holders && answered(d) && !holds(d) && !gone(d) && \
                           SUM_DISKS(is_source) > 0 -> \
-                          disk[d].tail[e] = t_lsn; disk[d].durable[e] = t_lsn; held[d] = t_lsn + 1; \
+                          disk[d].tail[e] = max(disk[d].tail[e], t_lsn); disk[d].durable[e] = max(disk[d].durable[e], t_lsn); \
+                          held[d] = t_lsn + 1; \
                           printf("disk %d: copies epoch %d up to LSN %d\n", d, e, t_lsn) }
 
 /* Up to three live disks for the next epoch, members first. */

@@ -35,7 +35,6 @@ full=(
   "full: a move, barriers, crashes, loss|-DMOVES=1 -DBARRIERS=1 -DCRASH=1 -DLOSSES=1 -DTAKEOVERS=1"
   "full: a move, crashes, loss, two records|-DMOVES=1 -DCRASH=1 -DLOSSES=1 -DLSNS=2 -DTAKEOVERS=1"
   "full: a move, loss, two takeovers|-DMOVES=1 -DLOSSES=1"
-  "full: crashes, loss, two records|-DCRASH=1 -DLOSSES=1 -DLSNS=2"
 )
 # switch | configuration | what it must break
 #   lost: an acknowledged record. content: a closed epoch is incomplete, or what was promised is on no disk.

@@ -57,6 +57,7 @@ class Application {
   void MirrorTo(Application* spare);  // null: stop
   void SaveCheckpoint();
   void Kill();
+  void Release();  // a spare: drops the state
   void Burst(int batches);
   void SetQuiet(bool quiet) { quiet_ = quiet; }
 
@@ -68,6 +69,7 @@ class Application {
   bool following() const { return follower_ != nullptr || loading_; }
   bool moving() const { return moving_; }
   const Writer* writer() const { return writer_.get(); }
+  const Follower* follower() const { return follower_.get(); }
   Lsn next() const { return next_; }
   uint64_t acked() const { return acked_; }
   uint64_t barriers_done() const { return barriers_done_; }

@@ -30,6 +30,17 @@ Application::Application(const Surroundings& around, std::string name, int numbe
         if (follower_ != nullptr) Step(FollowerInput(Tick{}));
       }) {}
 
+void Application::Release() {
+  Note([] { return "is released"; });
+  ++life_;
+  takeover_.reset();
+  follower_.reset();
+  loading_ = saving_ = false;
+  pin_ = 0;
+  next_ = Lsn(1);
+  state_ = 0;
+}
+
 void Application::Kill() {
   around_.coverage->Hit(Fault::program_killed);
   if (takeover_ != nullptr) {

@@ -186,6 +186,14 @@ const std::vector<Stored>* Disk::Find(LogId log, Epoch epoch) const {
   return found == batches_.end() ? &kNothing : &found->second;
 }
 
+std::optional<ReplicaStatusResponse> Disk::StatusOf(const DiskId& id, LogId log) const {
+  if (!up()) return std::nullopt;
+  ReplicaStatusResponse response;
+  if (id == media_.id && !media_.retired) return replica_->StatusOf(log, world_->Local(node_));
+  response.code = id == media_.id ? StatusCode::kDataUnknown : StatusCode::kWrongDisk;
+  return response;
+}
+
 uint64_t Disk::Fingerprint(LogId log) const {
   uint64_t print = (up() ? 1 : 0) | (media_.retired ? 2 : 0) | (busy_ ? 4 : 0) | (hung_ ? 8 : 0) | (full_ ? 16 : 0);
   const auto found = logs_.find(log);

@@ -81,6 +81,9 @@ class Disk {
   void Receive(std::shared_ptr<TrimCall> call);
   void Receive(const std::shared_ptr<CheckpointCall>& call);
 
+  // What the disk `id` knows of a log, as replica_status answers; nullopt: this server is down.
+  std::optional<ReplicaStatusResponse> StatusOf(const DiskId& id, LogId log) const;
+
   // ---- faults ----
   // Crashes at `point`, or after 20 ms when the journal does not get there. `power`: what was not synced is lost, but
   // for the first `kept` entries of a group on its way. Restarts after down_ns.

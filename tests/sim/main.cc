@@ -174,13 +174,13 @@ int HuntMutants(uint64_t first_seed, uint64_t seeds_max, bool as_json) {
   return all ? 0 : 1;
 }
 
-// Mutants are built into a program of their own, beside this one.
-int RunWithMutants(char** argv) {
+// Mutants, and the fleet, are built into programs of their own, beside this one.
+int RunBeside(const char* suffix, char** argv) {
   std::string path(4096, '\0');
   const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());
   if (length <= 0) return 2;
   path.resize(static_cast<size_t>(length));
-  path += "-mutants";
+  path += suffix;
   execv(path.c_str(), argv);
   std::fprintf(stderr, "understudy-sim: cannot start %s\n", path.c_str());
   return 2;
@@ -199,7 +199,8 @@ int Main(int argc, char** argv) {
       "Usage: understudy-sim [--minutes M] [--jobs J]      hunt: new seeds until the time is over\n"
       "       understudy-sim --seed S [--trace] [--shrink] replay one\n"
       "       understudy-sim --plan FILE [--trace]         replay a plan, as --shrink prints it\n"
-      "       understudy-sim --mutants                     five hunts for each known bug\n\n"
+      "       understudy-sim --mutants                     five hunts for each known bug\n"
+      "       understudy-sim --fleet [options]             the same with coordinators and agents\n\n"
       "Runs the real cores of the log in a simulated cluster full of faults and checks what must hold. Exit status 1 "
       "when\n"
       "something was broken (with --mutants: when one was not caught), 2 for a wrong command line.\n\nOptions");
@@ -213,9 +214,10 @@ int Main(int argc, char** argv) {
       "shrink", "cut a failing plan down to the shortest that still breaks the same rule, and print its trace")(
       "save-plan", po::value<std::string>()->default_value(""), "where --shrink puts the shortest plan")(
       "failures", po::value<std::string>()->default_value("understudy-sim-failures.txt"),
-      "a hunt appends the seeds that broke something to this file; empty: to none")(
-      "mutant", po::value<std::string>(), "with this known bug built in")("mutants", "hunt every known bug five times")(
-      "json", "print JSON");
+      "a hunt appends the seeds that broke something to this file; empty: to none")("mutant", po::value<std::string>(),
+                                                                                    "with this known bug built in")(
+      "fleet", "with coordinators, agents and processes; knows --minutes, --jobs, --seed, --seeds, --trace, --shrink")(
+      "mutants", "hunt every known bug five times")("json", "print JSON");
   po::variables_map given;
   try {
     po::store(po::parse_command_line(argc, argv, options), given);
@@ -229,11 +231,12 @@ int Main(int argc, char** argv) {
     for (const testing::MutantInfo& info : testing::Mutants()) std::printf("  %-26s %s\n", info.name, info.what);
     return 0;
   }
+  if (given.contains("fleet")) return RunBeside("-fleet", argv);
   const bool as_json = given.contains("json");
   const auto seeds_max = given["seeds"].as<uint64_t>();
   const auto first_seed = given["first-seed"].as<uint64_t>();
   if (given.contains("mutants") || given.contains("mutant")) {
-    if (!testing::MutantsBuiltIn()) return RunWithMutants(argv);
+    if (!testing::MutantsBuiltIn()) return RunBeside("-mutants", argv);
     if (given.contains("mutants")) return HuntMutants(first_seed, seeds_max == 0 ? 20'000 : seeds_max, as_json);
     const testing::MutantInfo* mutant = testing::FindMutant(given["mutant"].as<std::string>());
     if (mutant == nullptr) {

@@ -31,8 +31,8 @@ const char* RuleName(Rule rule) {
                                            "closed-immutable", "closed-complete", "one-content",    "chain-valid",
                                            "commit-forward",   "barrier",         "trim",           "checkpoint",
                                            "reader-order",     "reader-content",  "spare-state",    "live-takeover",
-                                           "live-writes",      "live-readers",    "false-alarm",    "check-failed",
-                                           "livelock"};
+                                           "live-writes",      "live-readers",    "healthy-kept",   "live-served",
+                                           "false-alarm",      "check-failed",    "livelock"};
   static_assert(std::size(kNames) == kRules);
   return kNames[static_cast<int>(rule)];
 }

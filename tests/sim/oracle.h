@@ -35,6 +35,8 @@ enum class Rule : uint8_t {
   kLiveTakeover,     // when faults stop, takeovers end
   kLiveWrites,       // ... and writes resume
   kLiveReaders,      // ... and readers reach the commit
+  kHealthyKept,      // no healthy primary is replaced because coordinators or the metadata were away
+  kLiveServed,       // when faults stop, every service is served again, and plans end
   kAlarm,            // nobody cries that the metadata was rolled back when it was not
   kCheckFailed,      // a core's own UNDERSTUDY_CHECK
   kLivelock,         // somebody asks for its tick for ever

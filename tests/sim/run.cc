@@ -17,7 +17,8 @@ void OnAbort(int) {
   if (escape != nullptr) siglongjmp(*escape, 1);
 }
 
-// False: `body` aborted.
+}  // namespace
+
 bool Survives(void (*body)(void*), void* what) {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -37,8 +38,6 @@ bool Survives(void (*body)(void*), void* what) {
   escape = nullptr;
   return true;
 }
-
-}  // namespace
 
 RunResult Run(const Plan& plan, Coverage* coverage, std::function<void(const std::string&)> trace) {
   // On the heap: after an abort nobody may touch it, not even to destroy it.

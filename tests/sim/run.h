@@ -24,4 +24,7 @@ struct RunResult {
 // allocated is leaked).
 RunResult Run(const Plan& plan, Coverage* coverage, std::function<void(const std::string&)> trace = nullptr);
 
+// False: `body(what)` aborted; nothing of what it worked on may be touched any more.
+bool Survives(void (*body)(void*), void* what);
+
 }  // namespace understudy::sim

@@ -1,0 +1,84 @@
+// The whole fleet under one seed: disks, nodes with agents and processes, two coordinators, the metadata. The real
+// cores of the coordinators (election, decisions) and of the log run; faults come by a plan that is made from the seed.
+// In the end the faults stop, and every service must be served again.
+//
+// A third of the plans are *quiet*: nothing fails but the metadata, the coordinators and their network. Then no service
+// may change its owner.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/sim/coverage.h"
+#include "tests/sim/run.h"
+
+namespace understudy::sim {
+
+enum class FleetAction : uint8_t {
+  // of the metadata, the coordinators, and the way to them
+  kOutage,
+  kCoordinatorCrash,
+  kCoordinatorFreeze,
+  kCoordinatorJump,
+  kCoordinatorCut,  // from a node, or from the metadata
+  // of nodes
+  kKillProcess,
+  kFreezeProcess,
+  kKillAgent,
+  kFreezeAgent,
+  kPowerOff,
+  kIsolate,
+  kJump,
+  // of disks, and of compare-and-swaps on chains
+  kDiskCrash,
+  kDiskHang,
+  kDiskSlow,
+  kCasReplyLost,
+  kCasLate,
+  // what people and predictors do
+  kForecast,
+  kSwitchover,
+  kPause,
+  kCount,
+};
+
+struct FleetEvent {
+  int64_t at_us = 0;
+  FleetAction action = FleetAction::kOutage;
+  int64_t which = 0;  // node, coordinator, disk, service: modulo how many there are
+  int64_t for_us = 0;
+  int64_t value = 0;
+};
+
+struct FleetPlan {
+  uint64_t seed = 0;
+  bool quiet = false;
+  int services = 2;
+  int nodes = 4;
+  int disks = 3;
+  int coordinators = 2;
+  int64_t run_us = 3'000'000;
+  bool standby = false;  // a spare mirrors every service
+  NetworkRates network;
+  std::vector<FleetEvent> events;  // by time
+};
+
+FleetPlan MakeFleetPlan(uint64_t seed);
+std::string ToText(const FleetPlan& plan);
+
+struct FleetCounts {
+  uint64_t moves_planned = 0, moves_unplanned = 0, reigns = 0, served = 0, barriers = 0;
+};
+struct FleetResult {
+  RunResult run;
+  FleetCounts counts;
+};
+FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage,
+                     std::function<void(const std::string&)> trace = nullptr);
+
+// The same plan with as few events as still break the same rule.
+FleetPlan ShrinkFleet(const FleetPlan& plan, Rule rule);
+
+}  // namespace understudy::sim

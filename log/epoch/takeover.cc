@@ -68,6 +68,8 @@ void Takeover::Impl::FinishOk(const VersionedChain& chain_now, const EpochEntry&
     if (below.epoch + 1 != entry.epoch || *below.last_lsn + 1 == entry.first_lsn) continue;
     out->result->loss = {*below.last_lsn + 1, entry.first_lsn - 1};
   }
+  if (!adopted && lossy)
+    out->result->loss = {*end + 1, entry.first_lsn - 1};  // the closed epoch may have left the chain
   if (!adopted) return;
   // The epoch below was closed by its own writer, without a word to its disks: tell them now, nobody waits for it.
   for (const EpochEntry& below : chain_now.chain.epochs) {

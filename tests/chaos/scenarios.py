@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 from cast import COORDINATORS, ETCD, FULL_DISK, LOGS, NODES, SELF_FENCE_MS, SERVICES, CLIENT, Failed
-from lab import fill, unfill, wait_until, wipe
+from lab import fill, parse, unfill, wait_until, wipe
 
 NODE_TIMEOUT_MS = 1000
 # Beyond what the protocol asks for: two busy cores run twenty processes, and each hop may wait for its turn.
 SLACK_MS = 500
 COMMITS_GO_ON_GAP_MS = 1000
+WHOLE_AGAIN_WITHIN_MS = 60_000
 IMPATIENT_MS = 200  # time limit of clients that look for a new primary
 
 
@@ -173,6 +174,29 @@ def one_log_server(run):
     calm()
 
 
+def replaced_disks(run):
+    """Every log server loses its disk, one after another, each when all is on three disks again: nothing is lost."""
+    for name in LOGS:
+        lost = {disk["disk"] for disk in run.cast.status()["disks"] if disk["node"] == name}
+        run.cast.ask_client("mark replaced")
+        run.cast.processes[name].kill()
+        wipe(run.cast.hosts[name].data / "disk")
+        run.cast.processes[name].start()
+        run.say(f"{name} comes back with an empty disk")
+        began = time.monotonic()
+        wait_until("every epoch is on three disks again", 2 * WHOLE_AGAIN_WITHIN_MS / 1000, lambda: whole(run, lost))
+        bound(run, "until every epoch is on three disks again", (time.monotonic() - began) * 1000, WHOLE_AGAIN_WITHIN_MS)
+        for service in SERVICES:
+            bound(run, f"longest gap of {service} meanwhile", gap_ms(run, service), COMMITS_GO_ON_GAP_MS)
+
+
+def whole(run, lost):
+    """Whether every epoch of every log is on three disks, none of them among `lost`."""
+    document = parse(run.cast.command("logs", "--epochs", "--json") or "")
+    return document is not None and all(
+        len({disk["disk"] for disk in epoch["disks"]} - lost) >= 3 for log in document["logs"] for epoch in log["epochs"])
+
+
 def outsider(run):
     """The harness itself: what somebody else changes behind the clients' backs must be reported as lost."""
     service = SERVICES[0]
@@ -185,14 +209,16 @@ def outsider(run):
 
     lists = wait_until("there are lists", 20, lambda: [key for key in redis("KEYS", f"{service}:l*")
                                                        if int(redis("LLEN", key)[0]) > 3])
+    registers = wait_until("there are registers", 20, lambda: redis("KEYS", f"{service}:r*"))
     redis("RPOP", lists[0])
-    registers = redis("KEYS", f"{service}:r*")
-    redis("SET", registers[0], "nobody's")
-    run.say(f"an outsider took an element from {lists[0]} and wrote to {registers[0]}")
-    time.sleep(1)
+    run.say(f"an outsider takes an element from {lists[0]} and writes to registers")
+    for _ in range(10):  # a client may overwrite a value before anybody reads it
+        for register in registers:
+            redis("SET", register, "nobody's")
 
 
-SCENARIOS = {one.__name__: one for one in (cut_off_primary, dead_node, leader_lost_in_move, etcd_down, one_log_server, outsider)}
+SCENARIOS = {one.__name__: one for one in (cut_off_primary, dead_node, leader_lost_in_move, etcd_down, one_log_server,
+                                           replaced_disks, outsider)}
 # What a server is started with: without the barrier behind each read, only the self-fence stops a local read.
 ARGUMENTS = {"cut_off_primary": ["--reads", "local"]}
 CLIENT_FLAGS = {"dead_node": ["--timeout-ms", str(IMPATIENT_MS)]}

@@ -9,6 +9,8 @@ Usage: tests/run.sh [PRESET] [CTEST ARGUMENTS...]
   PRESET   release (default), asan or tsan: how the code is built
   the rest is handed to ctest, for example: tests/run.sh release -R replica
 
+UNDERSTUDY_SIM_MINUTES (default 2) is how long the simulator hunts: 0.1 for a quick round.
+
 Installs missing packages (deploy/packages.txt), configures, builds, runs the tests. Exit status 0 only if all passed.
 TEXT
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "log/epoch/mutant.h"
 #include "log/epoch/repairer_impl.h"
 
 namespace understudy {
@@ -162,7 +163,8 @@ void Repairer::Impl::OnFetched(const RepairFetched& input, Instant now, Repairer
     return CopyFailed(need, {input.response.code, input.response.detail}, now, out);
   }
   // Not what was answered counts, but what our own disk has. From a short source nothing gets listed.
-  if (!Held(*need, need->trim)) return CopyFailed(need, {StatusCode::kUnavailable, "the copy is short"}, now, out);
+  const bool whole = Held(*need, need->trim) || MutantOn(Mutant::kRepairFromShort);
+  if (!whole) return CopyFailed(need, {StatusCode::kUnavailable, "the copy is short"}, now, out);
   need->failures = 0;
   if (need->kind == Kind::kComplete) return Done(need, "completed our copy of " + Title(*need), true, out);
   ReadChain(need, out);
@@ -288,7 +290,8 @@ std::optional<Chain> Repairer::Impl::Edit(const Need& need, const Chain& chain, 
     *why = Title(need) + " lists us already";
     return std::nullopt;
   }
-  if (!Held(need, chain.trim_lsn) || FitOf(entry->disks, now) >= wanted) {
+  const bool whole = Held(need, chain.trim_lsn) || MutantOn(Mutant::kRepairFromShort);
+  if (!whole || FitOf(entry->disks, now) >= wanted) {
     *why = Title(need) + " was repaired by others";
     return std::nullopt;
   }

@@ -162,7 +162,8 @@ void Takeover::Impl::OnSeal(const SealAnswered& input, Instant now, TakeoverEffe
   if (input.response.code != StatusCode::kOk && !absent) {
     DiskFailed(disk, input.response.code, input.response.detail, now);
   } else {
-    if (disk.trusted() && input.response.tail < disk.held && old_open) end.reset();
+    const bool recompute = old_open && !MutantOn(Mutant::kKeepEnd);
+    if (disk.trusted() && input.response.tail < disk.held && recompute) end.reset();
     disk.word = Word::kGiven;
     disk.backoff_ms = 0;
     disk.held = input.response.tail;

@@ -43,7 +43,8 @@ bool Takeover::Impl::Covered(TakeoverEffects* out) {
     }
     ++answers;
     if (MutantOn(Mutant::kSmallestTail)) {
-      largest = answers == 1 ? disk.held : std::min(largest, disk.held);
+      const Lsn held = std::max(disk.held, old.first_lsn - 1);
+      largest = answers == 1 ? held : std::min(largest, held);
       continue;
     }
     largest = std::max(largest, disk.held);

@@ -105,7 +105,7 @@ void Writer::Impl::TickBarriers(Instant now, WriterEffects* out) {
     next_heartbeat = now + options.heartbeat_ms * kNsPerMs;
     if (mirror_on) PushMirror(nullptr, out);
   }
-  if (frozen) {
+  if (frozen && !MutantOn(Mutant::kBarrierWhileFrozen)) {
     // A round's word would be worthless, but the replicas must know that their writer lives.
     for (ReplicaState& replica : replicas) {
       if (heartbeat && replica.usable() && !replica.probing && !replica.empty_sent) SendEmpty(replica, out);

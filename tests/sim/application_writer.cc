@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "log/epoch/placement.h"
 #include "log/epoch/testing/describe.h"
 #include "tests/sim/application.h"
 
@@ -101,17 +102,16 @@ void Application::Barrier() {
 
 // ---- moves ----
 
-// Disks of the next epoch, as the coordinator knows them: alive and not retired.
+// Disks of the next epoch, as the coordinator knows them: alive and not retired, draining ones only for want of others.
 std::vector<ReplicaRef> Application::PickDisks(uint64_t pick) {
-  std::vector<ReplicaRef> disks;
+  std::vector<PlacementDisk> disks;
   for (Disk* disk : around_.registry()) {
-    if (disk->up() && !disk->retired()) disks.push_back(disk->ref());
+    if (!disk->up() || disk->retired()) continue;
+    disks.push_back({disk->ref(), "", around_.metadata->StateOf(disk->id()) == DiskState::kDraining});
   }
   Stream choice(pick);
   for (size_t i = disks.size(); i > 1; --i) std::swap(disks[i - 1], disks[choice.Below(i)]);
-  const size_t target = static_cast<size_t>(around_.metadata->value(log_).chain.replicas_target);
-  if (disks.size() > target) disks.resize(target);
-  return disks;
+  return PlaceReplicas(disks, static_cast<size_t>(around_.metadata->value(log_).chain.replicas_target));
 }
 
 bool Application::Move(WriterMove move) {

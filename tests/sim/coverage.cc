@@ -13,7 +13,7 @@ constexpr const char* kFaultNames[] = {
     UNDERSTUDY_SIM_FAULTS(X)
 #undef X
 };
-constexpr const char* kAskedNames[] = {"append", "seal", "barrier", "read", "fetch", "trim", "checkpoint"};
+constexpr const char* kAskedNames[] = {"append", "seal", "barrier", "read", "fetch", "trim", "checkpoint", "status"};
 
 template <size_t N>
 std::vector<Coverage::Line> Lines(const char* const* names, const std::array<uint64_t, N>& counts) {

@@ -15,16 +15,22 @@ std::string Describe(const CheckpointResponse& response) {
   return response.code == StatusCode::kOk ? "ok" : std::string(StatusCodeName(response.code));
 }
 
-Disk::Disk(World* world, Metadata* metadata, Coverage* coverage, int number, const DiskSpeed& speed, Finder find)
+Disk::Disk(World* world, Metadata* metadata, Oracle* oracle, Coverage* coverage, int number, const DiskSpeed& speed,
+           Finder find)
     : world_(world),
       metadata_(metadata),
+      oracle_(oracle),
       coverage_(coverage),
       node_(world->AddNode("d" + std::to_string(number))),
       speed_(speed),
       find_(std::move(find)),
       stream_(world->StreamFor(0xD15C00 + static_cast<uint64_t>(number))),
-      timer_(world, node_, [this] {
-        if (up()) Step(Tick{});
+      timer_(world, node_,
+             [this] {
+               if (up()) Step(Tick{});
+             }),
+      repair_timer_(world, node_, [this] {
+        if (repairer_ != nullptr) Repair(Tick{});
       }) {
   media_.id = testing::DiskNamed(name());
   Restart();
@@ -56,6 +62,7 @@ void Disk::Receive(std::shared_ptr<FetchCall> call) {
   if (call->request.trim >= call->request.from) coverage_->Hit(Reached::fetch_after_trim);
   Take<ReplicaFetch>(&fetches_, std::move(call));
 }
+void Disk::Receive(std::shared_ptr<StatusCall> call) { Take<ReplicaStatusAsk>(&statuses_, std::move(call)); }
 void Disk::Receive(std::shared_ptr<TrimCall> call) { Take<ReplicaTrim>(&trims_, std::move(call)); }
 
 // Checkpoints are files of their own: written, synced, renamed.
@@ -89,6 +96,13 @@ void Disk::Answer(Asked what, std::unordered_map<Token, std::shared_ptr<CallType
   const auto found = waiting->find(token);
   if (found == waiting->end()) return;
   coverage_->Answered(what, response.code);
+  const bool vouches = what == Asked::append || what == Asked::seal || what == Asked::barrier;
+  if (silent_ && vouches && response.code == StatusCode::kOk) {
+    oracle_->Broken(Rule::kRetiredSilent, name() + " is retired and answers " +
+                                              (what == Asked::append ? "an append"
+                                               : what == Asked::seal ? "a seal"
+                                                                     : "a barrier"));
+  }
   const std::shared_ptr<CallType> call = std::move(found->second);
   waiting->erase(found);
   call->Answer(std::move(response));
@@ -108,6 +122,7 @@ template void Disk::Break(std::unordered_map<Token, std::shared_ptr<BarrierCall>
 template void Disk::Break(std::unordered_map<Token, std::shared_ptr<ReadCall>>*);
 template void Disk::Break(std::unordered_map<Token, std::shared_ptr<FetchCall>>*);
 template void Disk::Break(std::unordered_map<Token, std::shared_ptr<TrimCall>>*);
+template void Disk::Break(std::unordered_map<Token, std::shared_ptr<StatusCall>>*);
 
 // ---- the shell around the core ----
 
@@ -128,7 +143,16 @@ void Disk::Perform() {
   for (auto& reply : now.seals) Answer(Asked::seal, &seals_, reply.token, std::move(reply.response));
   for (auto& reply : now.barriers) Answer(Asked::barrier, &barriers_, reply.token, std::move(reply.response));
   for (auto& reply : now.reads) Answer(Asked::read, &reads_, reply.token, std::move(reply.response));
+  for (auto& reply : now.statuses) Answer(Asked::status, &statuses_, reply.token, std::move(reply.response));
   for (auto& reply : now.fetches) {
+    if (const auto own = own_fetches_.find(reply.token); own != own_fetches_.end()) {
+      const Token token = own->second;
+      own_fetches_.erase(own);
+      Later(0, [this, token, response = std::move(reply.response)]() mutable {
+        if (repairer_ != nullptr) Repair(RepairFetched{token, std::move(response)});
+      });
+      continue;
+    }
     coverage_->Hit(reply.response.code == StatusCode::kOk ? Reached::fetch_done : Reached::fetch_failed);
     Answer(Asked::fetch, &fetches_, reply.token, std::move(reply.response));
   }
@@ -171,12 +195,7 @@ ReadResponse Disk::ReadStored(const ServeRead& read) {
   }
   if (!response.batches.empty()) return response;
   response.code = StatusCode::kDataUnknown;
-  if (damaged_ && !media_.retired) {
-    media_.retired = true;
-    coverage_->Hit(Reached::disk_retired_corrupt);
-    world_->Note(node_, [] { return "a read meets damage: retired"; });
-    Later(0, [this] { Step(RetireDisk{Status(StatusCode::kDataUnknown, "a read met damage")}); });
-  }
+  if (damaged_ && !media_.retired) Retire("a read meets damage");
   return response;
 }
 
@@ -222,6 +241,10 @@ void Disk::SetFull(bool full) {
     Step(PersistFailed{seq, Status(StatusCode::kResourceExhausted, "no space")});
     return;
   }
+}
+
+void Disk::Scrub() {
+  if (up() && damaged_ && !media_.retired) Retire("a scrub meets damage");
 }
 
 void Disk::ForgetFaults() {

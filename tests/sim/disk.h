@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "log/epoch/repairer.h"
 #include "log/epoch/replica.h"
 #include "tests/sim/call.h"
 #include "tests/sim/coverage.h"
@@ -28,6 +29,7 @@ using BarrierCall = Call<BarrierRequest, BarrierResponse>;
 using ReadCall = Call<ReadRequest, ReadResponse>;
 using FetchCall = Call<FetchRequest, FetchResponse>;
 using TrimCall = Call<TrimRequest, TrimResponse>;
+using StatusCall = Call<ReplicaStatusRequest, ReplicaStatusResponse>;
 
 // A checkpoint in one piece: the state is one number.
 struct SimCheckpoint {
@@ -63,7 +65,8 @@ class Disk {
  public:
   using Finder = std::function<Disk*(const DiskId&)>;  // by id, to fetch from
 
-  Disk(World* world, Metadata* metadata, Coverage* coverage, int number, const DiskSpeed& speed, Finder find);
+  Disk(World* world, Metadata* metadata, Oracle* oracle, Coverage* coverage, int number, const DiskSpeed& speed,
+       Finder find);
 
   NodeId node() const { return node_; }
   DiskId id() const { return media_.id; }
@@ -79,6 +82,7 @@ class Disk {
   void Receive(std::shared_ptr<ReadCall> call);
   void Receive(std::shared_ptr<FetchCall> call);
   void Receive(std::shared_ptr<TrimCall> call);
+  void Receive(std::shared_ptr<StatusCall> call);
   void Receive(const std::shared_ptr<CheckpointCall>& call);
 
   // What the disk `id` knows of a log, as replica_status answers; nullopt: this server is down.
@@ -98,6 +102,7 @@ class Disk {
   void SetSlow(int factor) { slow_ = factor; }
   void SetHung(bool hung);  // nothing becomes durable meanwhile
   void SetFull(bool full);
+  void Scrub();  // reads everything: damage that lay hidden is found
   void ForgetFaults();
 
   // ---- for the checkers ----
@@ -145,9 +150,17 @@ class Disk {
   void Boot();
   void Recover();
   void Index(const PersistEntry& entry, bool corrupt);
+  void Retire(const char* why);
+  // disk_repair.cc
+  void StartRepairer();
+  void Look();
+  void Repair(const RepairerInput& input);
+  void Perform(RepairerEffects& effects);
+  void CopyCheckpointFrom(const CopyCheckpoint& copy, size_t source);
 
   World* world_;
   Metadata* metadata_;
+  Oracle* oracle_;
   Coverage* coverage_;
   NodeId node_;
   DiskSpeed speed_;
@@ -160,6 +173,9 @@ class Disk {
   std::unique_ptr<Replica> replica_;
   ReplicaEffects effects_;
   Timer timer_;
+  std::unique_ptr<Repairer> repairer_;
+  Timer repair_timer_;
+  std::unordered_map<Token, Token> own_fetches_;  // of the replica's token, the repairer's
   uint64_t life_ = 0;
   bool booting_ = false;
   Token next_token_ = 1;
@@ -182,6 +198,7 @@ class Disk {
   bool hung_ = false;
   bool full_ = false;
   bool damaged_ = false;
+  bool silent_ = false;  // retired, and the core knows it: it may answer no append, seal or barrier any more
 
   // What is durable, for serving and recovery.
   std::map<LogId, ReplicaLogState> logs_;
@@ -193,6 +210,7 @@ class Disk {
   std::unordered_map<Token, std::shared_ptr<ReadCall>> reads_;
   std::unordered_map<Token, std::shared_ptr<FetchCall>> fetches_;
   std::unordered_map<Token, std::shared_ptr<TrimCall>> trims_;
+  std::unordered_map<Token, std::shared_ptr<StatusCall>> statuses_;
 };
 
 template <class F>

@@ -120,8 +120,10 @@ void Disk::Die(bool power, size_t kept, int64_t down_ns) {
   } else if (survive > 0) {
     coverage_->Hit(Reached::disk_recovered_synced);  // by the restart, before it answers
   }
-  if (survive > 0) ++group_number_;
+  const bool torn = power && written_ && survive < group_;
+  if (survive > 0 || torn) ++group_number_;
   for (size_t i = 0; i < survive; ++i) media_.journal.push_back({queue_[i], group_number_, false});
+  if (torn) media_.journal.push_back({queue_[survive], group_number_, true});  // half of a frame
   ++life_;
   queue_.clear();
   group_ = 0;
@@ -135,6 +137,9 @@ void Disk::Die(bool power, size_t kept, int64_t down_ns) {
   Break(&reads_);
   Break(&fetches_);
   Break(&trims_);
+  Break(&statuses_);
+  repairer_.reset();
+  own_fetches_.clear();
   Recover();  // the checkers look at what is on the disk, whoever is up
   world_->After(down_ns, [this, life = life_] {
     if (life == life_) Restart();
@@ -164,12 +169,28 @@ void Disk::Boot() {
     ++media_.boot_count;
   }
   Recover();
+  metadata_->Register(media_.id, name());
+  if (media_.retired) metadata_->SetState(media_.id, DiskState::kRetired);
+  silent_ = media_.retired;
   ReplicaOptions options;
   options.disk = media_.id;
   options.retired = media_.retired;
   replica_ = std::make_unique<Replica>(options);
   for (const auto& [id, log] : logs_) replica_->Restore(log);
   world_->Note(node_, [&] { return "is up" + std::string(media_.retired ? ", retired" : ""); });
+  StartRepairer();
+}
+
+void Disk::Retire(const char* why) {
+  media_.retired = true;
+  coverage_->Hit(Reached::disk_retired_corrupt);
+  world_->Note(node_, [&] { return std::string(why) + ": retired"; });
+  Later(0, [this] {
+    silent_ = true;
+    if (repairer_ != nullptr) Repair(RepairStop{});
+    if (metadata_->available()) metadata_->SetState(media_.id, DiskState::kRetired);
+    Step(RetireDisk{Status(StatusCode::kDataUnknown, "a read met damage")});
+  });
 }
 
 // Scans the journal: damage in the last group is a torn write, damage before it retires the disk.

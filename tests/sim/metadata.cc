@@ -137,4 +137,36 @@ bool Metadata::RaiseBootCount(const DiskId& disk, uint64_t seen) {
   return true;
 }
 
+void Metadata::Register(const DiskId& disk, const std::string& node) {
+  DiskEntry& entry = disks_[disk];
+  entry.disk = disk;
+  entry.node = entry.address = node;
+}
+
+void Metadata::SetState(const DiskId& disk, DiskState state) {
+  const auto found = disks_.find(disk);
+  if (found != disks_.end() && found->second.state != DiskState::kRetired) found->second.state = state;
+}
+
+DiskState Metadata::StateOf(const DiskId& disk) const {
+  const auto found = disks_.find(disk);
+  return found == disks_.end() ? DiskState::kActive : found->second.state;
+}
+
+void Metadata::Look(NodeId from, std::function<void(std::vector<VersionedChain>, std::vector<DiskEntry>)> done) {
+  world_->Send(
+      from, node_,
+      [this, from, done] {
+        if (!available()) return;
+        auto chains = std::make_shared<std::vector<VersionedChain>>();
+        auto disks = std::make_shared<std::vector<DiskEntry>>();
+        for (const auto& [id, log] : logs_) chains->push_back(log.value);
+        for (const auto& [id, entry] : disks_) disks->push_back(entry);
+        world_->Send(
+            node_, from, [done, chains, disks] { done(*chains, *disks); },
+            [&] { return std::to_string(chains->size()) + " chains, " + std::to_string(disks->size()) + " disks"; });
+      },
+      [] { return std::string("all chains and disks?"); });
+}
+
 }  // namespace understudy::sim

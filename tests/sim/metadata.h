@@ -7,8 +7,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "log/epoch/core.h"
+#include "log/format/disk_entry.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/world.h"
@@ -41,6 +44,13 @@ class Metadata {
   // that. To be called only while available().
   bool RaiseBootCount(const DiskId& disk, uint64_t seen);
 
+  // ---- entries of disks ----
+  void Register(const DiskId& disk, const std::string& node);
+  void SetState(const DiskId& disk, DiskState state);
+  DiskState StateOf(const DiskId& disk) const;
+  // Every chain and every entry, as a log server's repair looks at them; no answer when the store is away.
+  void Look(NodeId from, std::function<void(std::vector<VersionedChain>, std::vector<DiskEntry>)> done);
+
  private:
   struct Log {
     VersionedChain value;
@@ -59,6 +69,7 @@ class Metadata {
   Outage outage_ = Outage::kNone;
   std::map<LogId, Log> logs_;
   std::map<DiskId, uint64_t> boot_counts_;
+  std::map<DiskId, DiskEntry> disks_;
 };
 
 }  // namespace understudy::sim

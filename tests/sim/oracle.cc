@@ -32,6 +32,7 @@ const char* RuleName(Rule rule) {
                                            "commit-forward",   "barrier",         "trim",           "checkpoint",
                                            "reader-order",     "reader-content",  "spare-state",    "live-takeover",
                                            "live-writes",      "live-readers",    "healthy-kept",   "live-served",
+                                           "live-writes",      "live-readers",    "retired-silent", "live-repair",
                                            "false-alarm",      "check-failed",    "livelock"};
   static_assert(std::size(kNames) == kRules);
   return kNames[static_cast<int>(rule)];
@@ -294,6 +295,17 @@ bool Oracle::MayLose(const DiskId& disk) const {
     }
   }
   return true;
+}
+
+const EpochEntry* Oracle::Thin(LogId id, int disks_left) const {
+  const Chain& chain = logs_.at(id).chain.chain;
+  for (const EpochEntry& entry : chain.epochs) {
+    if (!entry.closed()) continue;
+    const Lsn from = std::max(entry.first_lsn, chain.trim_lsn + 1);
+    const int wanted = std::min(std::max(chain.replicas_target, entry.ack_quorum), disks_left);
+    if (*entry.last_lsn >= from && FullHolders(id, entry, from, *entry.last_lsn, nullptr) < wanted) return &entry;
+  }
+  return nullptr;
 }
 
 void Oracle::CheckOneContent(LogId id, const EpochEntry& entry, Lsn from, Lsn to) {

@@ -37,6 +37,8 @@ enum class Rule : uint8_t {
   kLiveReaders,      // ... and readers reach the commit
   kHealthyKept,      // no healthy primary is replaced because coordinators or the metadata were away
   kLiveServed,       // when faults stop, every service is served again, and plans end
+  kRetiredSilent,    // a retired disk vouches for nothing: no append, seal or barrier succeeds on it
+  kLiveRepair,       // when faults stop, closed epochs get back as many full replicas as they should have
   kAlarm,            // nobody cries that the metadata was rolled back when it was not
   kCheckFailed,      // a core's own UNDERSTUDY_CHECK
   kLivelock,         // somebody asks for its tick for ever
@@ -99,6 +101,8 @@ class Oracle {
   Lsn settled(LogId log) const { return Lsn(logs_.at(log).truth.size()); }  // contents up to here are decided
   uint64_t state(LogId log, Lsn lsn) const;  // of a state machine that has applied everything up to there
   uint64_t acked() const { return acked_; }
+  // Closed epochs of `log` that fewer than min(E, `disks_left`) of their disks hold in full; the first of them.
+  const EpochEntry* Thin(LogId log, int disks_left) const;
   // Whether the cluster may lose `disk` for good without losing anything acknowledged: the table of survivable faults.
   bool MayLose(const DiskId& disk) const;
 

@@ -30,6 +30,7 @@ const std::vector<ActionInfo>& Actions() {
       {"wipe", {"disk", "down_us"}},
       {"copy", {"disk"}},
       {"roll-back", {"disk", "down_us"}},
+      {"drain", {"disk", "for_us"}},
       {"cas-reply-lost", {"log"}},
       {"cas-late", {"log", "after_us"}},
       {"outage", {"kind", "for_us"}},

@@ -34,6 +34,7 @@ enum class Action : uint8_t {
   kWipe,
   kCopy,  // what a later roll-back brings back
   kRollBack,
+  kDrain,  // is to be emptied, for a while
   // faults of the metadata
   kCasReplyLost,
   kCasLate,

@@ -22,7 +22,7 @@ constexpr Kind kKinds[] = {
     {Action::kOutage, 2, 250},    {Action::kKill, 5, 600},         {Action::kTakeOver, 5, 500},
     {Action::kRecover, 16, 1000}, {Action::kHandOver, 7, 500},     {Action::kChangeReplicas, 7, 500},
     {Action::kFollow, 6, 700},    {Action::kMirror, 5, 500},       {Action::kCheckpoint, 6, 500},
-    {Action::kBurst, 3, 300},     {Action::kQuiet, 2, 300},
+    {Action::kDrain, 2, 250},     {Action::kBurst, 3, 300},        {Action::kQuiet, 2, 300},
 };
 
 int64_t Window(Stream* draw) { return draw->Between(1, draw->Chance(250) ? 150'000 : 40'000); }
@@ -53,6 +53,7 @@ Event Draw(const Plan& plan, Action action, int64_t at_us, Stream* draw) {
       break;
     case Action::kFull:
     case Action::kHang:
+    case Action::kDrain:
       event.args = {below(plan.disks), Window(draw)};
       break;
     case Action::kSlow:
@@ -134,12 +135,20 @@ Plan MakePlan(uint64_t seed) {
   plan.events.push_back({draw.Between(0, 3000), Action::kRecover, {0}});
   if (plan.logs == 2) plan.events.push_back({draw.Between(0, 3000), Action::kRecover, {plan.programs}});
   const int64_t pause_us = draw.Between(1'500, 12'000);
+  const int company_permille = draw.Chance(500) ? 600 : 100;
   for (int64_t at_us = 8'000; at_us < plan.run_us; at_us += draw.Between(0, 2 * pause_us)) {
     int dice = static_cast<int>(draw.Below(static_cast<uint64_t>(total)));
     for (const auto& [action, weight] : kinds) {
       dice -= weight;
       if (dice >= 0) continue;
       plan.events.push_back(Draw(plan, action, at_us, &draw));
+      // Faults like company: something else strikes while this is under way.
+      const bool change = action == Action::kTakeOver || action == Action::kRecover || action == Action::kHandOver ||
+                          action == Action::kChangeReplicas;
+      if (change && draw.Chance(company_permille)) {
+        const Action also = kinds[draw.Below(kinds.size())].first;
+        plan.events.push_back(Draw(plan, also, at_us + draw.Between(0, 8'000), &draw));
+      }
       break;
     }
   }

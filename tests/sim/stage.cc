@@ -31,7 +31,7 @@ Stage::Stage(const Plan& plan, Coverage* coverage)
     return number >= 1 && number <= disks_.size() ? disks_[number - 1].get() : nullptr;
   };
   for (int i = 1; i <= plan.disks; ++i) {
-    disks_.push_back(std::make_unique<Disk>(&world_, &metadata_, coverage, i, plan.speed, find));
+    disks_.push_back(std::make_unique<Disk>(&world_, &metadata_, &oracle_, coverage, i, plan.speed, find));
   }
   Surroundings around;
   around.world = &world_;
@@ -179,6 +179,7 @@ void Stage::Do(const Event& event) {
     case Action::kWipe:
     case Action::kCopy:
     case Action::kRollBack:
+    case Action::kDrain:
       return DoToDisk(event);
     default:
       return DoToProgram(event);
@@ -217,6 +218,12 @@ void Stage::DoToDisk(const Event& event) {
     case Action::kWipe:
       if (lose()) target.Wipe(args[1] * 1000);
       break;
+    case Action::kDrain: {
+      coverage_->Hit(Fault::disk_drained);
+      const DiskId id = target.id();
+      metadata_.SetState(id, DiskState::kDraining);
+      return AtEndOf(args[1], [this, id] { metadata_.SetState(id, DiskState::kActive); });
+    }
     case Action::kCopy:
       return target.KeepCopy();
     case Action::kRollBack:
@@ -261,8 +268,6 @@ void Stage::DoToProgram(const Event& event) {
     }
     case Action::kRecover: {
       if (writer != nullptr || target.taking_over() || target.writing()) return;
-      const EpochEntry* last = metadata_.value(target.log()).chain.last();
-      if (last != nullptr && last->closed()) coverage_->Hit(Reached::takeover_of_closed_epoch);
       return target.TakeOver(LastEpoch(target.log()));
     }
     case Action::kHandOver: {

@@ -50,6 +50,7 @@ class Stage : public Holdings {
   void SettleTakeovers();
   void SettleWrites(LogId log);
   void SettleReaders(LogId log);
+  void SettleRepair(LogId log);
 
   const Plan& plan_;
   Coverage* coverage_;

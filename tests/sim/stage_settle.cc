@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kTakeoversMs = 2000;
 constexpr int64_t kWritesMs = 2000;
 constexpr int64_t kReadersMs = 2000;
+constexpr int64_t kRepairMs = 3000;
 constexpr int64_t kStepNs = 5 * kNsPerMs;
 }  // namespace
 
@@ -31,11 +32,13 @@ void Stage::Settle() {
   for (auto& disk : disks_) {
     disk->ForgetFaults();
     disk->Restart();
+    disk->Scrub();  // what nobody has read yet, repair cannot know of
   }
   SettleTakeovers();
   for (int l = 1; l <= plan_.logs; ++l) SettleWrites(LogId(static_cast<uint64_t>(l)));
   for (auto& program : programs_) program->SetQuiet(true);
   for (int l = 1; l <= plan_.logs; ++l) SettleReaders(LogId(static_cast<uint64_t>(l)));
+  for (int l = 1; l <= plan_.logs; ++l) SettleRepair(LogId(static_cast<uint64_t>(l)));
   if (!oracle_.finding().has_value()) oracle_.Audit();
 }
 
@@ -97,6 +100,16 @@ void Stage::SettleReaders(LogId log) {
                                          std::to_string(lagging()->next().value()) + " of " +
                                          std::to_string(oracle_.settled(log).value()) +
                                          " long after the faults stopped");
+}
+
+void Stage::SettleRepair(LogId log) {
+  const auto left = static_cast<int>(
+      std::count_if(disks_.begin(), disks_.end(), [](const auto& disk) { return disk->trusted(disk->id()); }));
+  if (RunWhile(kRepairMs, [&] { return oracle_.Thin(log, left) != nullptr; })) return;
+  const EpochEntry* thin = oracle_.Thin(log, left);
+  oracle_.Broken(Rule::kLiveRepair, "log " + std::to_string(log.value()) + ": epoch " +
+                                        std::to_string(thin->epoch.value()) +
+                                        " has too few full replicas long after the faults stopped");
 }
 
 void Stage::Count() {

@@ -59,6 +59,10 @@ std::string Describe(const FetchResponse& m) {
 }
 std::string Describe(const TrimRequest& m) { return "Trim up to " + Number(m.lsn); }
 std::string Describe(const TrimResponse& m) { return m.code == StatusCode::kOk ? "trimmed" : Refused(m.code); }
+std::string Describe(const ReplicaStatusRequest&) { return "status?"; }
+std::string Describe(const ReplicaStatusResponse& m) {
+  return m.code == StatusCode::kOk ? "status tail=" + Number(m.tail) : Refused(m.code);
+}
 std::string Describe(const MirrorPush& m) {
   std::string text =
       "Mirror " + Name(m.epoch) + (m.batch == nullptr ? "" : " " + Range(*m.batch)) + " commit=" + Number(m.commit);

@@ -20,6 +20,8 @@ std::string Describe(const FetchRequest& message);
 std::string Describe(const FetchResponse& message);
 std::string Describe(const TrimRequest& message);
 std::string Describe(const TrimResponse& message);
+std::string Describe(const ReplicaStatusRequest& message);
+std::string Describe(const ReplicaStatusResponse& message);
 std::string Describe(const MirrorPush& message);
 std::string Describe(const EpochEntry& entry);  // "e1 w1 [1..3] d1 d2 d3 A=2"
 std::string Describe(const Chain& chain);

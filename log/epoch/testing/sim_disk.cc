@@ -101,15 +101,7 @@ void SimDisk::Perform() {
   ReplicaEffects now = std::move(effects_);
   effects_ = ReplicaEffects();
   effects_.wake_at = now.wake_at;
-  for (PersistEntry& entry : now.persist) {
-    if (mutant_answer_before_sync && entry.kind == PersistEntry::Kind::kBatch) {
-      // Tells the core at once what is not true yet.
-      network_->At(network_->now(), [this, seq = entry.seq, incarnation = incarnation_] {
-        if (incarnation == incarnation_ && up()) Step(Persisted{seq});
-      });
-    }
-    queue_.push_back(std::move(entry));
-  }
+  for (PersistEntry& entry : now.persist) queue_.push_back(std::move(entry));
   for (auto& reply : now.appends) Answer(&appends_, reply.token, std::move(reply.response));
   for (auto& reply : now.seals) Answer(&seals_, reply.token, std::move(reply.response));
   for (auto& reply : now.barriers) Answer(&barriers_, reply.token, std::move(reply.response));

@@ -58,9 +58,6 @@ class SimDisk {
   std::string Summary(LogId log);  // "sealed=e1 e1 up to 3"
   bool retired() const { return retired_; }
 
-  // Breaks a rule on purpose, for tests that must see the checkers notice.
-  bool mutant_answer_before_sync = false;
-
  private:
   template <class Response>
   struct Waiter {

@@ -94,7 +94,7 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage)
     return number >= 1 && number <= disks_.size() ? disks_[number - 1].get() : nullptr;
   };
   for (int i = 1; i <= plan.disks; ++i) {
-    disks_.push_back(std::make_unique<Disk>(&world_, &chains_, coverage, i, DiskSpeed(), find));
+    disks_.push_back(std::make_unique<Disk>(&world_, &chains_, &oracle_, coverage, i, DiskSpeed(), find));
   }
   for (const FleetNode::Service& service : services_) {
     Chain chain;

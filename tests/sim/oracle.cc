@@ -32,8 +32,8 @@ const char* RuleName(Rule rule) {
                                            "commit-forward",   "barrier",         "trim",           "checkpoint",
                                            "reader-order",     "reader-content",  "spare-state",    "live-takeover",
                                            "live-writes",      "live-readers",    "healthy-kept",   "live-served",
-                                           "live-writes",      "live-readers",    "retired-silent", "live-repair",
-                                           "false-alarm",      "check-failed",    "livelock"};
+                                           "retired-silent",   "live-repair",     "false-alarm",    "check-failed",
+                                           "livelock"};
   static_assert(std::size(kNames) == kRules);
   return kNames[static_cast<int>(rule)];
 }

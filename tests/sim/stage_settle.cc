@@ -103,6 +103,7 @@ void Stage::SettleReaders(LogId log) {
 }
 
 void Stage::SettleRepair(LogId log) {
+  for (auto& disk : disks_) disk->Scrub();  // those that were still waiting for the metadata then
   const auto left = static_cast<int>(
       std::count_if(disks_.begin(), disks_.end(), [](const auto& disk) { return disk->trusted(disk->id()); }));
   if (RunWhile(kRepairMs, [&] { return oracle_.Thin(log, left) != nullptr; })) return;

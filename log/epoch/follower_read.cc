@@ -103,8 +103,10 @@ void Follower::Impl::OnRead(const ReadAnswered& input, Instant now, FollowerEffe
     // Nothing new. Perhaps the epoch has ended, perhaps this disk gets no appends any more.
     chain_wanted = true;
     chain_at = std::min(chain_at, now);
-    if (next <= known) ++disk_cursor;
-    if (now - read_began < options.poll_wait_ms * kNsPerMs / 2) read_at = now + options.retry_ms * kNsPerMs;
+    // Cut short: sealed by a takeover that may have died, while the writer goes on with the others.
+    const bool cut_short = now - read_began < options.poll_wait_ms * kNsPerMs / 2;
+    if (next <= known || cut_short) ++disk_cursor;
+    if (cut_short) read_at = now + options.retry_ms * kNsPerMs;
     return;
   }
   if (!TakeRead(input.batches)) {

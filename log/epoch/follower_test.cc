@@ -225,6 +225,15 @@ TEST_F(FollowerTest, EmptyPollReadsTheChainAgain) {
   EXPECT_EQ(out_.wake_at, Ms(521));
 }
 
+TEST_F(FollowerTest, AfterASealedDiskAnotherIsAsked) {
+  Start(OpenChain());
+  const DiskId first = read_.request.disk;
+  Answer("", 0, StatusCode::kOk, Ms(1));  // at once: nothing will come of this disk, whoever still writes to the others
+  Step(Tick{}, Ms(21));
+  ASSERT_THAT(out_.reads, SizeIs(1));
+  EXPECT_NE(read_.request.disk, first);
+}
+
 TEST_F(FollowerTest, ShortAndUnknownMeanAnotherDiskNeverTheEnd) {
   Start(ClosedChain(4, 5));
   EXPECT_EQ(read_.request.to, Lsn(4));

@@ -132,7 +132,10 @@ class Application {
   Workload workload_;
   NodeId node_;
   Stream stream_;
-  uint64_t life_ = 0;  // late completions of an earlier one are dropped
+  uint64_t life_ = 0;  // late completions of an earlier one are dropped; of cores likewise (addresses come again)
+  uint64_t takeover_life_ = 0;
+  uint64_t writer_life_ = 0;
+  uint64_t follower_life_ = 0;
 
   std::unique_ptr<Takeover> takeover_;
   Timer takeover_timer_;

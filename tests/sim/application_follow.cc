@@ -13,6 +13,7 @@ constexpr int kLoadTries = 20;
 }  // namespace
 
 void Application::Follow() {
+  ++follower_life_;
   follower_.reset();
   loading_ = true;
   next_ = Lsn(1);
@@ -87,6 +88,7 @@ void Application::StartFollower(Lsn from, uint64_t state) {
   next_ = from;
   state_ = state;
   Note([&] { return "follows from LSN " + std::to_string(from.value()); });
+  ++follower_life_;
   follower_ = std::make_unique<Follower>(options);
   Step(FollowerInput(FollowerChain{around_.metadata->value(log_)}));
 }
@@ -127,7 +129,7 @@ void Application::Step(const FollowerInput& input) {
 
 void Application::Perform(FollowerEffects& effects) {
   Coverage* coverage = around_.coverage;
-  const auto alive = [this, life = life_, core = follower_.get()] { return life == life_ && follower_.get() == core; };
+  const auto alive = [this, life = life_, core = follower_life_] { return life == life_ && follower_life_ == core; };
   Lsn applied;
   for (const Released& released : effects.released) {
     if (released.loss.has_value()) {

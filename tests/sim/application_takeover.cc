@@ -33,7 +33,9 @@ Application::Application(const Surroundings& around, std::string name, int numbe
 void Application::Release() {
   Note([] { return "is released"; });
   ++life_;
+  ++takeover_life_;
   takeover_.reset();
+  ++follower_life_;
   follower_.reset();
   loading_ = saving_ = false;
   pin_ = 0;
@@ -49,8 +51,11 @@ void Application::Kill() {
   }
   Note([] { return "is killed"; });
   ++life_;
+  ++takeover_life_;
   takeover_.reset();
+  ++writer_life_;
   writer_.reset();
+  ++follower_life_;
   follower_.reset();
   result_.reset();
   unacked_.clear();
@@ -89,18 +94,19 @@ void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attemp
   result_.reset();
   takeover_cas_out_ = false;
   around_.coverage->Hit(Reached::takeover_started);
+  ++takeover_life_;
   takeover_ = std::make_unique<Takeover>(options);
   Step(TakeoverInput(TakeoverStart{Candidates()}));
-  Later(30 * kNsPerMs, [this, core = takeover_.get()] {
-    if (takeover_.get() == core) RefreshCandidates();
+  Later(30 * kNsPerMs, [this, core = takeover_life_] {
+    if (takeover_life_ == core) RefreshCandidates();
   });
 }
 
 void Application::RefreshCandidates() {
   if (takeover_ == nullptr) return;
   Step(TakeoverInput(TakeoverCandidates{Candidates()}));
-  Later(30 * kNsPerMs, [this, core = takeover_.get()] {
-    if (takeover_.get() == core) RefreshCandidates();
+  Later(30 * kNsPerMs, [this, core = takeover_life_] {
+    if (takeover_life_ == core) RefreshCandidates();
   });
 }
 
@@ -113,7 +119,7 @@ void Application::Step(const TakeoverInput& input) {
 
 void Application::Perform(TakeoverEffects& effects) {
   Coverage* coverage = around_.coverage;
-  const auto alive = [this, life = life_, core = takeover_.get()] { return life == life_ && takeover_.get() == core; };
+  const auto alive = [this, life = life_, core = takeover_life_] { return life == life_ && takeover_life_ == core; };
   for (const SendSeal& send : effects.seals) {
     Disk* disk = around_.find(send.disk.disk);
     Ask<SealResponse>(around_.world, node_, disk->node(), disk, send.request,
@@ -151,6 +157,7 @@ void Application::Perform(TakeoverEffects& effects) {
   }
   if (!effects.result.has_value()) return;
   result_ = std::move(effects.result);
+  ++takeover_life_;
   takeover_.reset();
   if (!result_->status.ok()) {
     coverage->Hit(Reached::takeover_beaten);

@@ -27,6 +27,7 @@ void Application::StartWriter(const EpochEntry& entry) {
   if (static_cast<int>(entry.disks.size()) < around_.metadata->value(log_).chain.replicas_target) {
     around_.coverage->Hit(Reached::writer_narrow_epoch);
   }
+  ++writer_life_;
   writer_ = std::make_unique<Writer>(options, log_, entry, Now());
   Step(WriterInput(Tick{}));
   if (follower_ != nullptr) {
@@ -43,6 +44,7 @@ void Application::MaybeServe() {
   if (!writing() || serving_ || !result_.has_value() || next_ <= result_->last_lsn) return;
   serving_ = true;
   loading_ = false;
+  ++follower_life_;
   follower_.reset();
   Unpin();
   Note([&] { return "has applied everything up to " + std::to_string(result_->last_lsn.value()) + ": serves"; });
@@ -54,8 +56,8 @@ void Application::MaybeServe() {
 // ---- the workload ----
 
 void Application::ScheduleAppend() {
-  Later(stream_.Between(1, 2 * workload_.append_us) * 1000, [this, core = writer_.get()] {
-    if (writer_.get() != core || !serving()) return;
+  Later(stream_.Between(1, 2 * workload_.append_us) * 1000, [this, core = writer_life_] {
+    if (writer_life_ != core || !serving()) return;
     const int records = 1 + static_cast<int>(stream_.Below(static_cast<uint64_t>(workload_.records_max)));
     if (!quiet_) Append(records);
     ScheduleAppend();
@@ -80,8 +82,8 @@ void Application::Append(int records) {
 }
 
 void Application::ScheduleBarrier() {
-  Later(stream_.Between(1, 2 * workload_.barrier_us) * 1000, [this, core = writer_.get()] {
-    if (writer_.get() != core || !writing()) return;
+  Later(stream_.Between(1, 2 * workload_.barrier_us) * 1000, [this, core = writer_life_] {
+    if (writer_life_ != core || !writing()) return;
     Barrier();
     ScheduleBarrier();
   });
@@ -152,8 +154,8 @@ bool Application::ChangeReplicas(uint64_t pick, int64_t deadline_ns) {
 void Application::Degraded() {
   if (degraded_ || !workload_.repair_width) return;
   degraded_ = true;
-  Later(stream_.Between(10, 60) * kNsPerMs, [this, core = writer_.get()] {
-    if (writer_.get() != core || !writing()) return;
+  Later(stream_.Between(10, 60) * kNsPerMs, [this, core = writer_life_] {
+    if (writer_life_ != core || !writing()) return;
     degraded_ = false;
     const std::vector<Writer::ReplicaView> now = writer_->Replicas();
     const auto usable = static_cast<size_t>(
@@ -211,7 +213,7 @@ void Application::Step(const WriterInput& input) {
 
 void Application::Perform(WriterEffects& effects) {
   Coverage* coverage = around_.coverage;
-  const auto alive = [this, life = life_, core = writer_.get()] { return life == life_ && writer_.get() == core; };
+  const auto alive = [this, life = life_, core = writer_life_] { return life == life_ && writer_life_ == core; };
   for (SendAppend& send : effects.appends) {
     Disk* disk = around_.find(send.request.disk);
     Ask<AppendResponse>(around_.world, node_, disk->node(), disk, std::move(send.request),

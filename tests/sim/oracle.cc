@@ -67,11 +67,10 @@ void Oracle::OnAcked(LogId id, Epoch epoch, const AttemptId& attempt, Lsn lsn, u
   Log& log = logs_.at(id);
   const EpochEntry* entry = log.chain.chain.Find(epoch);
   if (entry == nullptr || entry->attempt != attempt) {
-    if (log.chain.chain.last() != nullptr && !log.chain.chain.epochs.empty() &&
-        epoch < log.chain.chain.epochs.front().epoch) {
-      return Broken(Rule::kAckedInEpoch,
-                    Name(id) + who + " acknowledges in " + Name(epoch) + ", long trimmed" + At(lsn));
-    }
+    // A deposed writer may learn late that what it appended was settled; its epoch may even be trimmed away by then.
+    const bool settled = entry == nullptr && lsn.value() <= log.truth.size() &&
+                         log.truth[lsn.value() - 1].epoch == epoch && log.truth[lsn.value() - 1].payload == payload;
+    if (settled) return;
     return Broken(Rule::kAckedInEpoch,
                   Name(id) + who + " acknowledges in " + Name(epoch) + ", which the chain does not give it" + At(lsn));
   }

@@ -95,7 +95,11 @@ bool Stage::MayLose(const Disk& disk) const {
   if (!disk.trusted(disk.id())) return true;
   const auto recently =
       std::count_if(losses_.begin(), losses_.end(), [&](Instant at) { return world_.now() - at < kLossWindowNs; });
-  if (recently + 1 >= plan_.quorum) return false;
+  // Damage that nobody has found yet: new copies still go to such a disk.
+  const auto hidden = std::count_if(disks_.begin(), disks_.end(), [](const auto& other) {
+    return !other->trusted(other->id()) && !other->retired();
+  });
+  if (std::max(recently, hidden) + 1 >= plan_.quorum) return false;
   const auto left = std::count_if(disks_.begin(), disks_.end(), [&](const auto& other) {
     return other.get() != &disk && other->trusted(other->id());
   });
@@ -109,6 +113,7 @@ void Stage::AtEndOf(int64_t for_us, Task task) {
 void Stage::Play() {
   const Instant begin = world_.now();
   for (const Event& event : plan_.events) {
+    if (event.at_us >= plan_.run_us) continue;  // the faults have stopped by then
     world_.At(begin + event.at_us * 1000, [this, &event] { Do(event); });
   }
   Sample();

@@ -196,6 +196,20 @@ void Takeover::Impl::OnFetch(const FetchAnswered& input, Instant now, TakeoverEf
   }
 }
 
+// What it waits for may never come, and need not any more: the epoch may have been closed by its own writer or by
+// another takeover, the log trimmed past what is being copied.
+void Takeover::Impl::LookAgain(Instant now, TakeoverEffects* out) {
+  if (phase != Phase::kSettling || chain.busy()) {
+    look_again_at = Instant::Never();
+  } else if (look_again_at == Instant::Never()) {
+    look_again_at = now + options.retry_ms_max * kNsPerMs;
+  } else if (now >= look_again_at) {
+    look_again_at = Instant::Never();
+    phase = Phase::kReading;
+    chain.Read(now, &out->chain_ops);
+  }
+}
+
 // Of what lies in the past nothing can be done before something else happens.
 Instant Takeover::Impl::WakeAt(Instant now) const {
   if (phase == Phase::kDone || phase == Phase::kIdle) return Instant::Never();
@@ -205,6 +219,7 @@ Instant Takeover::Impl::WakeAt(Instant now) const {
     if (when > now) at = std::min(at, when);
   };
   consider(gather_until);
+  consider(look_again_at);
   consider(cas_retry_at);
   for (const Disk& disk : disks) {
     if (disk.gone) continue;
@@ -254,6 +269,7 @@ void Takeover::Step(const TakeoverInput& input, Instant now, TakeoverEffects* ou
   if (impl_->phase == Impl::Phase::kSettling) {
     impl_->AskSeals(now, out);
     impl_->Settle(now, out);
+    impl_->LookAgain(now, out);
   }
   out->wake_at = impl_->WakeAt(now);
 }

@@ -63,6 +63,7 @@ struct Takeover::Impl {
   void Wait(std::string text, std::vector<ReplicaRef> disks, TakeoverEffects* out);
   bool Holds(const Disk& disk) const;
 
+  void LookAgain(Instant now, TakeoverEffects* out);
   Instant WakeAt(Instant now) const;
 
   TakeoverOptions options;
@@ -80,6 +81,7 @@ struct Takeover::Impl {
   bool rollback_check = false;
   Token next_token = 1;
   Instant gather_until = Instant::Never();
+  Instant look_again_at = Instant::Never();  // at the chain, while settling
   Instant cas_retry_at;
   std::string last_wait;
 };

@@ -107,10 +107,28 @@ TEST_F(TakeoverTest, CoverageMeetsEveryAckQuorum) {
   Start(OpenChain(1));  // acknowledged by one: all three must speak
   Sealed(kD1, 9);
   Sealed(kD2, 9);
-  Step(Tick{}, Ms(1000));
+  Step(Tick{}, Ms(900));
   EXPECT_THAT(out_.chain_ops, IsEmpty());
-  Sealed(kD3, 12, 1, Ms(1000));
+  Sealed(kD3, 12, 1, Ms(900));
   EXPECT_EQ(Cas().epochs[0].last_lsn, Lsn(12));
+}
+
+// Its writer may have closed the epoch meanwhile, or another takeover: disks that it waits for matter no more.
+TEST_F(TakeoverTest, WhileItWaitsItLooksAtTheChainAgain) {
+  Start(OpenChain(1));
+  Sealed(kD1, 9);
+  Sealed(kD2, 9);
+  Step(Tick{}, Ms(1000));
+  ASSERT_THAT(out_.chain_ops, SizeIs(1));
+  EXPECT_EQ(out_.chain_ops[0].kind, ChainOp::Kind::kRead);
+  Step(ChainReadDone{out_.chain_ops[0].token, Status::Ok(), chain_}, Ms(1001));
+  EXPECT_THAT(out_.chain_ops, IsEmpty());  // unchanged: goes on waiting
+  Step(Tick{}, Ms(2001));
+  ASSERT_THAT(out_.chain_ops, SizeIs(1));
+  const Chain moved = ChainOf({Closed(Entry(1, kA1, 1, {kD1, kD2, kD3}, 1), 9), Entry(2, {9, 9}, 10, {kD1, kD2}, 1)});
+  Step(ChainReadDone{out_.chain_ops[0].token, Status::Ok(), {6, moved}}, Ms(2002));
+  ASSERT_TRUE(out_.result.has_value());
+  EXPECT_EQ(out_.result->status.code(), StatusCode::kFenced);
 }
 
 TEST_F(TakeoverTest, RuleUnknownIsNeverAbsent) {

@@ -103,8 +103,9 @@ void Application::Unpin() {
   if (pin_ == 0) return;
   pin_ = 0;
   EditChain(
-      [this](Chain* chain) {
-        return std::erase_if(chain->pins, [&](const Pin& pin) { return pin.holder == name_; }) > 0;
+      [this, mine = pin_expires_ms_](Chain* chain) {  // not the one that a later loading has set meanwhile
+        return std::erase_if(chain->pins,
+                             [&](const Pin& pin) { return pin.holder == name_ && pin.expires_unix_ms == mine; }) > 0;
       },
       [](bool) {});
 }

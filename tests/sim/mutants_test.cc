@@ -12,7 +12,7 @@
 namespace understudy::sim {
 namespace {
 
-// About five times the median.
+// From this first seed; generous beside the medians.
 uint64_t SeedsMax(Mutant mutant) {
   switch (mutant) {
     case Mutant::kCorruptIsAbsent:

@@ -131,6 +131,9 @@ Plan MakePlan(uint64_t seed) {
     kinds.emplace_back(kind.action, weight);
     total += weight;
   }
+  const bool losses = std::any_of(kinds.begin(), kinds.end(), [](const auto& kind) {
+    return kind.first == Action::kWipe || kind.first == Action::kFlip || kind.first == Action::kRollBack;
+  });
   // Somebody begins.
   plan.events.push_back({draw.Between(0, 3000), Action::kRecover, {0}});
   if (plan.logs == 2) plan.events.push_back({draw.Between(0, 3000), Action::kRecover, {plan.programs}});
@@ -146,7 +149,8 @@ Plan MakePlan(uint64_t seed) {
       const bool change = action == Action::kTakeOver || action == Action::kRecover || action == Action::kHandOver ||
                           action == Action::kChangeReplicas;
       if (change && draw.Chance(company_permille)) {
-        const Action also = kinds[draw.Below(kinds.size())].first;
+        Action also = kinds[draw.Below(kinds.size())].first;
+        if (losses && draw.Chance(300)) also = Action::kWipe;  // of a disk that was counted on
         plan.events.push_back(Draw(plan, also, at_us + draw.Between(0, 8'000), &draw));
       }
       break;

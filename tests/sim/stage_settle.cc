@@ -58,7 +58,9 @@ void Stage::SettleTakeovers() {
 }
 
 void Stage::SettleWrites(LogId log) {
-  for (int tries = 0; tries < 3; ++tries) {
+  // What was on its way when the faults stopped may depose a writer or two yet.
+  const Instant limit = world_.now() + 3 * kWritesMs * kNsPerMs;
+  while (world_.now() < limit && !world_.stopped()) {
     Application* writer = WriterOf(log);
     if (writer == nullptr) {
       for (auto& program : programs_) {

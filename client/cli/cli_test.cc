@@ -95,14 +95,15 @@ constexpr char kStatus[] = R"({
      "forecast": {"status": "WARMING", "reason": "no samples"}, "move": null, "epoch": 0, "commit": 0, "later": 1}],
   "nodes": [{"name": "n1", "alive": true, "last_heard_ms": 120, "process": "RUNNING", "pid": 4711, "state": "PRIMARY", "service": "kv1"},
             {"name": "n5", "alive": true, "last_heard_ms": 90, "process": "RUNNING", "pid": 4713, "state": "WARM"},
-            {"name": "n6", "alive": false, "last_heard_ms": 9000, "process": "EXITED", "exit_reason": "killed by signal 9"}],
+            {"name": "n6", "alive": false, "last_heard_ms": 9000, "process": "EXITED", "exit_reason": "killed by signal 9"},
+            {"name": "n7", "alive": false, "last_heard_ms": null, "process": "NONE"}],
   "moves": [{"kind": "unplanned", "service": "kv1", "from": "n2", "to": "n1", "started_unix_ms": 1000, "ended_unix_ms": 1040,
              "gap_ms": 38.2, "lead_s": null, "replayed": 12, "reason": "killed by signal 9"}],
   "alerts": [{"plugin": "threshold", "service": "", "text": "killed by signal 11"}]})";
 
 TEST(StatusViewTest, ShowsWhatAPersonMustKnow) {
   const std::string text = RenderStatus(kStatus, "127.0.0.1:7400", false);
-  EXPECT_THAT(text, HasSubstr("cluster demo, coordinator c1 at 127.0.0.1:7400: 2 services, 3 nodes, 1 free\n"));
+  EXPECT_THAT(text, HasSubstr("cluster demo, coordinator c1 at 127.0.0.1:7400: 2 services, 4 nodes, 1 free\n"));
   EXPECT_THAT(text, HasSubstr("UNSAFE: --unsafe-no-fsync"));
   EXPECT_THAT(text, HasSubstr("PAUSED"));
   EXPECT_THAT(text, HasSubstr("ALERT: predictor threshold: killed by signal 11"));
@@ -114,6 +115,7 @@ TEST(StatusViewTest, ShowsWhatAPersonMustKnow) {
   EXPECT_THAT(text, HasSubstr("WARMING: no samples"));
   EXPECT_THAT(text, HasSubstr("kv1: planned n1 -> n4, at step PREPARE"));
   EXPECT_THAT(text, HasSubstr("n6    GONE"));
+  EXPECT_THAT(text, HasSubstr("n7    UNHEARD"));
   EXPECT_THAT(text, HasSubstr("EXITED, killed by signal 9"));
   EXPECT_THAT(text, HasSubstr("unplanned  kv1      n2    n1"));
   EXPECT_THAT(text, HasSubstr("38 ms"));

@@ -28,7 +28,11 @@ void CheckService(Session* session, const Json& service, const std::vector<Chain
     const std::string trouble = service.value("trouble", "");
     out->push_back({check, Verdict::kFailed, "has no primary" + (trouble.empty() ? "" : ": " + trouble),
                     "`understudy events` says what was tried; the agent's output of the program says why it ended."});
-  } else if (!primary.value("may_serve", true)) {
+  } else if (!primary.contains("may_serve") || !primary["may_serve"].is_boolean()) {
+    out->push_back({check, Verdict::kWarning,
+                    "its primary on " + primary.value("node", "?") + " is not heard: " + service.value("state", "?"),
+                    "Ask again; `understudy events` says what is being done."});
+  } else if (!primary["may_serve"].get<bool>()) {
     out->push_back({check, Verdict::kFailed, "its primary has stopped serving by itself: log servers do not confirm it",
                     "See the log check: too few of its disks answer."});
   } else {

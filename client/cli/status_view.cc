@@ -107,11 +107,11 @@ std::string Nodes(const Json& all, bool color) {
   Table table({"NODE", "STATE", "SERVICE", "ENDPOINT", "PROCESS", "HEARD>"});
   for (const Json& node : all) {
     const bool alive = Flag(node, "alive");
-    const std::string state = alive ? Text(node, "state") : "GONE";
+    const double heard = Number(node, "last_heard_ms", -1);
+    const std::string state = alive ? Text(node, "state") : heard < 0 ? "UNHEARD" : "GONE";
     std::string process = Text(node, "process");
     if (process == "RUNNING") process = "pid " + std::to_string(static_cast<int64_t>(Number(node, "pid")));
     if (!Text(node, "exit_reason").empty() && process.rfind("pid", 0) != 0) process += ", " + Text(node, "exit_reason");
-    const double heard = Number(node, "last_heard_ms", -1);
     table.Add({Text(node, "name"),
                {state, ColorOfState(state)},
                Text(node, "service").empty() ? "-" : Text(node, "service"),

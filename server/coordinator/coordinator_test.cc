@@ -355,7 +355,9 @@ TEST_F(CoordinatorTest, AKilledPrimaryIsTakenOverFromAndTheDocumentsSaySo) {
   Stop();
   Start();
   ASSERT_TRUE(Await("it is ready again", [&] { return coordinator_->ready(); }));
-  EXPECT_EQ(Status()["moves"], status["moves"]);  // remembered
+  EXPECT_EQ(Status()["moves"], status["moves"]);           // remembered
+  EXPECT_EQ(Status()["services"][0]["state"], "UNHEARD");  // nobody has reported to it
+  EXPECT_TRUE(Status()["services"][0]["primary"]["may_serve"].is_null());
   bool told = false;
   const json history = Events(0, 0);
   for (const json& event : history["events"]) told |= event["kind"] == "move_done" && event["service"] == "kv1";

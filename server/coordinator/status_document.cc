@@ -88,7 +88,7 @@ json PrimaryJson(const ServiceState& service, const NodeState* node) {
   json out = {{"node", service.owner},
               {"endpoint", service.owner_endpoint},
               {"pid", app.pid},
-              {"may_serve", app.may_serve},
+              {"may_serve", heard ? json(app.may_serve) : json(nullptr)},
               {"serving_since_unix_ms", app.serving_since_unix_ms}};
   out["append_p50_us"] = app.append_p50_us >= 0 ? json(app.append_p50_us) : json(nullptr);
   out["append_p99_us"] = app.append_p99_us >= 0 ? json(app.append_p99_us) : json(nullptr);
@@ -211,7 +211,9 @@ std::string ServiceStateName(const Core& core, const ServiceState& service) {
   if (primary != nullptr && primary->AppIs(AppRole::kPrimary, service.spec.name) && service.suspicion.empty()) {
     return "SERVING";
   }
-  return service.owner.empty() ? "STARTING" : "SUSPECT";
+  if (service.owner.empty()) return "STARTING";
+  const bool asked = primary != nullptr && primary->heard;
+  return asked || !service.suspicion.empty() ? "SUSPECT" : "UNHEARD";
 }
 
 std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe,

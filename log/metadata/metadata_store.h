@@ -1,6 +1,6 @@
 // Cluster metadata: small versioned values under path-like keys, changed by compare-and-swap.
 // Keys: /understudy/<cluster>/{logs/<id>, services/<name>, nodes/<name>, disks/<id>, plans/<service>, leader,
-// events/<seq>, predictors/<name>}.
+// settings, coordinators/<name>, events/<seq>, predictors/<name>}.
 #pragma once
 
 #include <cstdint>

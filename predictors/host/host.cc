@@ -96,7 +96,12 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     uint64_t id = 0;
     Ask ask;
     Instant deadline;
-    std::map<uint64_t, std::pair<std::string, size_t>> places;  // instance -> primary and position
+    struct Place {
+      std::string primary;
+      size_t position = 0;
+      bool shadow = false;
+    };
+    std::map<uint64_t, Place> places;  // by instance
     std::map<std::string, std::vector<std::vector<Forecast>>> answers;
     size_t waiting = 0;
   };
@@ -211,9 +216,13 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     Primary& primary = primaries_[name];
     std::vector<Slot> old = std::exchange(primary.slots, {});
     for (const PredictorSpec& spec : specs) {
-      const auto same = std::find_if(old.begin(), old.end(), [&](const Slot& slot) { return slot.spec == spec; });
+      // A predictor that leaves the shadow keeps what it has learnt in it.
+      const auto same = std::find_if(old.begin(), old.end(), [&](const Slot& slot) {
+        return slot.spec.plugin == spec.plugin && slot.spec.config == spec.config;
+      });
       if (same != old.end()) {
         primary.slots.push_back(std::move(*same));
+        primary.slots.back().spec = spec;
         old.erase(same);
       } else {
         primary.slots.push_back({spec, RunnerOf(spec.plugin), ++instances_made_});
@@ -266,7 +275,9 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     round_->deadline = Now() + options_.call_deadline_ms * kNsPerMs;
     for (const auto& [name, primary] : primaries_) {
       round_->answers[name].resize(primary.slots.size());
-      for (size_t i = 0; i < primary.slots.size(); ++i) round_->places[primary.slots[i].instance] = {name, i};
+      for (size_t i = 0; i < primary.slots.size(); ++i) {
+        round_->places[primary.slots[i].instance] = {name, i, primary.slots[i].spec.shadow};
+      }
       round_->waiting += primary.slots.size();
     }
     const uint64_t id = round_->id;
@@ -295,7 +306,8 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     if (!round_ || round_->id != round) return;
     const auto place = round_->places.find(instance);
     if (place == round_->places.end()) return;
-    round_->answers[place->second.first][place->second.second] = std::move(forecasts);
+    for (Forecast& forecast : forecasts) forecast.shadow = place->second.shadow;
+    round_->answers[place->second.primary][place->second.position] = std::move(forecasts);
     round_->places.erase(place);
     // StartRound itself finishes a round that is answered while it still asks.
     if (--round_->waiting == 0) round_->deadline = Instant(0);

@@ -35,13 +35,15 @@ struct Forecast {
   double ttf_p10_s = 0;
   double ttf_p50_s = 0;
   double ttf_p90_s = 0;
-  std::string reason;  // for people, also with kWarming and kAbstain
+  std::string reason;   // for people, also with kWarming and kAbstain
+  bool shadow = false;  // of a predictor that is recorded, never obeyed
 };
 
 // One predictor of one primary, as the service's spec names it.
 struct PredictorSpec {
   std::string plugin;         // "threshold", looked up in PredictorHostOptions::plugin_folders; or a path with a '/'
   std::string config = "{}";  // JSON, for the plugin
+  bool shadow = false;        // its forecasts are recorded, never obeyed
   bool operator==(const PredictorSpec&) const = default;
 };
 

@@ -146,6 +146,19 @@ TEST_P(BothHostsTest, ResetFeedbackAndUnchangedSpecs) {
   EXPECT_THAT(Predict().at("kv").at(1).reason, HasSubstr("resets 1"));
 }
 
+TEST_P(BothHostsTest, APredictorInTheShadowIsAskedAndMarkedAndKeepsWhatItLearnt) {
+  Start(GetParam());
+  host_->Configure("kv", {{"plain", "{}", /*shadow=*/true}, {"wrapped", "{}"}});
+  const Forecast shadow = PredictUntil("kv", "load", 30, Ok);
+  EXPECT_TRUE(shadow.shadow);
+  EXPECT_DOUBLE_EQ(shadow.probability, 0.3);
+  EXPECT_FALSE(Predict().at("kv").at(1).shadow);
+  host_->Configure("kv", {{"plain", "{}"}, {"wrapped", "{}"}});
+  const Forecast obeyed = Predict().at("kv").at(0);
+  EXPECT_FALSE(obeyed.shadow);
+  EXPECT_TRUE(Ok(obeyed)) << "made anew: " << obeyed.reason;
+}
+
 TEST_P(BothHostsTest, WhatCannotBeLoadedAbstainsWithAnAlertAndLeavesTheOthersAlone) {
   Start(GetParam());
   host_->Configure("kv", {{"plain", "{}"}, {"absent", "{}"}, {"plain_wrong_size", "{}"}, {"plain", "{\"x\":1}"}});

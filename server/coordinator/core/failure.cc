@@ -62,19 +62,34 @@ Core::Verdict Core::Judge(ServiceState& service, std::string* why) {
   if (service.silent_since == Instant::Never() && service.writer_age_ms < options_.node_timeout_ms) {
     return Verdict::kSuspect;  // counts as silence only what a replica has said, not what was not asked
   }
-  if (silence_ns < options_.node_timeout_ms * kNsPerMs) return Verdict::kSuspect;
+  if (silence_ns < options_.node_timeout_ms * kNsPerMs) {
+    Wake(now_ + (options_.node_timeout_ms * kNsPerMs - silence_ns));
+    return Verdict::kSuspect;
+  }
   service.silent_from = Instant(now_.ns() - silence_ns);
   *why += "; its writer is silent for " + std::to_string(silence_ns / kNsPerMs) + " ms";
   return Verdict::kGone;
 }
 
+// Asked every age_interval_ms, and at the moment from which the answer can be that it was silent long enough: a
+// takeover waits for that answer, and would wait up to an interval longer for one asked at any other time.
 void Core::AskAge(ServiceState& service) {
   const int64_t interval_ns = options_.age_interval_ms * kNsPerMs;
-  if (service.age_asked_at == Instant::Never() || now_ - service.age_asked_at >= interval_ns) {
+  const bool asked = service.age_asked_at != Instant::Never();
+  Instant next = asked ? service.age_asked_at + interval_ns : now_;
+  const bool answered =
+      asked && service.age_heard_at != Instant::Never() && service.age_heard_at >= service.age_asked_at;
+  if (answered && service.silent_since == Instant::Never() && service.writer_age_ms < options_.node_timeout_ms) {
+    // It was heard this long before the question, or later; ages are whole milliseconds, rounded down.
+    const Instant due = service.age_asked_at + (options_.node_timeout_ms - service.writer_age_ms) * kNsPerMs;
+    if (due <= next + interval_ns / 2) next = due;  // half an interval late rather than two questions close together
+  }
+  if (now_ >= next) {
     service.age_asked_at = now_;
     out_->ask_writer_age.push_back(service.spec.name);
+    next = now_ + interval_ns;
   }
-  Wake(service.age_asked_at + interval_ns);
+  Wake(next);
 }
 
 void Core::On(const WriterAge& in) {

@@ -3,6 +3,12 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <system_error>
+
 namespace understudy::resp_kv {
 
 DebugFaults::~DebugFaults() {
@@ -31,6 +37,20 @@ void DebugFaults::Tick() {
       break;
     }
     fds_.push_back(fd);
+  }
+  threads_owed_ += leak_threads_per_second_ * kTickMs;
+  for (; threads_owed_ >= 1000; threads_owed_ -= 1000) {
+    try {
+      threads_.emplace_back([](const std::stop_token& stop) {
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock lock(mutex);
+        never.wait(lock, stop, [] { return false; });
+      });
+    } catch (const std::system_error& error) {
+      std::fprintf(stderr, "resp_kv: DEBUG THREADLEAK: no further thread after %zu: %s\n", threads_.size(), error.what());
+      std::abort();
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <thread>
 #include <vector>
 
 namespace understudy::resp_kv {
@@ -14,6 +15,7 @@ class DebugFaults {
   static constexpr int64_t kTickMs = 100;
   static constexpr int64_t kLeakBytesPerSecondMax = int64_t{16} << 30;
   static constexpr int64_t kLeakFdsPerSecondMax = 100'000;
+  static constexpr int64_t kLeakThreadsPerSecondMax = 10'000;
   static constexpr int64_t kStallMsMax = 3'600'000;
 
   ~DebugFaults();
@@ -22,6 +24,9 @@ class DebugFaults {
   void SetMemoryLeak(int64_t bytes_per_second) { leak_bytes_per_second_ = bytes_per_second; }
   // Opens so many file descriptors a second, until the process may have no more.
   void SetFdLeak(int64_t fds_per_second) { leak_fds_per_second_ = fds_per_second; }
+  // Starts so many threads a second, which only wait. When no more can be had the process aborts, as one does that starts
+  // a thread for each request.
+  void SetThreadLeak(int64_t threads_per_second) { leak_threads_per_second_ = threads_per_second; }
   // Blocks the calling thread.
   static void Stall(int64_t ms);
 
@@ -30,14 +35,18 @@ class DebugFaults {
 
   size_t leaked_bytes() const { return leaked_bytes_; }
   size_t leaked_fds() const { return fds_.size(); }
+  size_t leaked_threads() const { return threads_.size(); }
 
  private:
   int64_t leak_bytes_per_second_ = 0;
   int64_t leak_fds_per_second_ = 0;
   int64_t fds_owed_ = 0;  // thousandths
+  int64_t leak_threads_per_second_ = 0;
+  int64_t threads_owed_ = 0;  // thousandths
   size_t leaked_bytes_ = 0;
   std::vector<std::unique_ptr<char[]>> memory_;
   std::vector<int> fds_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace understudy::resp_kv

@@ -276,6 +276,11 @@ void Server::HandleDebug(Connection* connection, const Args& args, std::string* 
       return refuse("DEBUG FDLEAK wants file descriptors per second, 0 to 100000");
     }
     faults_.SetFdLeak(value);
+  } else if (what == "threadleak") {
+    if (!has_value || value > DebugFaults::kLeakThreadsPerSecondMax) {
+      return refuse("DEBUG THREADLEAK wants threads per second, 0 to 10000");
+    }
+    faults_.SetThreadLeak(value);
   } else if (what == "stall") {
     if (!has_value || value > DebugFaults::kStallMsMax) {
       return refuse("DEBUG STALL wants milliseconds, 0 to 3600000");
@@ -315,6 +320,7 @@ std::string Server::Info() const {
   line("data_bytes", store.bytes());
   line("debug_leaked_bytes", faults_.leaked_bytes());
   line("debug_leaked_fds", faults_.leaked_fds());
+  line("debug_leaked_threads", faults_.leaked_threads());
   line("maxmemory", options_.memory_bytes_max);
   info += "\r\n# Stats\r\n";
   line("total_commands_processed", commands_);

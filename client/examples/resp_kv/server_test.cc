@@ -386,6 +386,7 @@ TEST_F(ServerTest, LeaksOnDemandOnly) {
   TestClient client(server_->port());
   EXPECT_EQ(client.Ask("DEBUG LEAK 10000000"), "+OK\r\n");
   EXPECT_EQ(client.Ask("DEBUG FDLEAK 100"), "+OK\r\n");
+  EXPECT_EQ(client.Ask("DEBUG THREADLEAK 10"), "+OK\r\n");
   std::string info;
   for (int i = 0; i < 200 && (info.find("debug_leaked_bytes:0\r\n") != std::string::npos || info.empty()); ++i) {
     poll(nullptr, 0, 20);
@@ -393,10 +394,13 @@ TEST_F(ServerTest, LeaksOnDemandOnly) {
     info = client.ReadUntil("cluster_enabled:1\r\n\r\n# Keyspace\r\n\r\n");
   }
   EXPECT_THAT(info, HasSubstr("debug_leaked_bytes:1000000"));
+  EXPECT_THAT(info, HasSubstr("debug_leaked_threads:1\r\n"));
   EXPECT_EQ(client.Ask("DEBUG LEAK 0"), "+OK\r\n");
   EXPECT_EQ(client.Ask("DEBUG FDLEAK 0"), "+OK\r\n");
+  EXPECT_EQ(client.Ask("DEBUG THREADLEAK 0"), "+OK\r\n");
   EXPECT_EQ(client.Ask("DEBUG STALL 1"), "+OK\r\n");
   EXPECT_THAT(client.Ask("DEBUG LEAK lots"), StartsWith("-ERR DEBUG LEAK wants"));
+  EXPECT_THAT(client.Ask("DEBUG THREADLEAK -1"), StartsWith("-ERR DEBUG THREADLEAK wants"));
   EXPECT_THAT(client.Ask("DEBUG SEGFAULT"), StartsWith("-ERR unknown subcommand"));
 }
 

@@ -11,15 +11,6 @@
 namespace understudy {
 namespace {
 
-// A batch that is worth sending holds a quarter of what was in flight at most, lately: then one waits at the server
-// while another is being synced, and a window goes out in a handful of batches rather than record by record. Past this
-// size it goes in any case, and nothing waits for more when a lone writer's record is all there ever is.
-constexpr size_t kPipelineBytesMax = 64u << 10;
-// With nothing in flight, so long is waited for a batch to be worth sending. Less than an fsync, a thread's wake-up
-// long.
-constexpr int64_t kGatherNs = 50'000;
-constexpr uint32_t kBatchesInFlightMax = 64;
-
 void Answer(AppendWaiter& waiter, const Status& status, Lsn lsn) {
   if (auto* callback = std::get_if<AppendCallback>(&waiter)) {
     if (!*callback) return;
@@ -141,37 +132,10 @@ size_t LogWriter::outstanding_bytes() const { return impl_->staging.outstanding_
 
 // ---- sending and answering
 
-bool LogWriter::Impl::WorthSending() const {
-  if (staging.empty()) return false;
-  const uint32_t in_flight = batches_in_flight.load(std::memory_order_seq_cst);
-  if (staging.staged_bytes() >= GatherBytes()) return in_flight < kBatchesInFlightMax;
-  return in_flight == 0 && !gathering.load(std::memory_order_seq_cst);
-}
-
-size_t LogWriter::Impl::GatherBytes() const {
-  const size_t most =
-      std::max(bytes_in_flight.load(std::memory_order_relaxed), peak_bytes.load(std::memory_order_relaxed));
-  return std::min(kPipelineBytesMax, most / 4);
-}
-
-// Strand held, nothing in flight. True: not yet, more is likely to come; a timer sends what there is then.
-bool LogWriter::Impl::GatherMore() {
-  if (staging.empty() || staging.staged_bytes() >= GatherBytes()) return false;
-  if (!gathering.exchange(true, std::memory_order_seq_cst)) {
-    runtime->loop()->At(runtime->Now() + kGatherNs, [this] {
-      gathering.store(false, std::memory_order_seq_cst);
-      gathered = true;
-      Pump();
-      gathered = false;
-    });
-  }
-  return true;
-}
-
 // Whoever stages and then finds the strand taken relies on its holder to look again after letting go; so does this.
 void LogWriter::Impl::Kick() {
   if (Runtime::InCallback()) return;  // the strand is ours further up; it sends when the callbacks are done
-  while (WorthSending()) {
+  while (gather.WorthSending(StagedBytes())) {
     const EventLoop::Section strand(runtime->loop(), std::try_to_lock);
     if (!strand.held()) return;
     if (!open) return;
@@ -182,11 +146,18 @@ void LogWriter::Impl::Kick() {
 
 bool LogWriter::Impl::SendOneStaged(bool all) {
   if (!open || !writer->accepting()) return false;
-  const uint32_t in_flight = batches_in_flight.load(std::memory_order_relaxed);
-  if (!all && in_flight >= kBatchesInFlightMax) return false;
-  if (!all && in_flight == 0 && !gathered && GatherMore()) return false;
+  if (!all && gather.Full()) return false;
+  const auto verdict = all ? GatherPolicy::Verdict::kSend : gather.Judge(StagedBytes());
+  if (verdict == GatherPolicy::Verdict::kWaitFromNow) {
+    runtime->loop()->At(runtime->Now() + GatherPolicy::kWaitNs, [this] {
+      gather.TimeUp();
+      Pump();
+      gather.TimeUsed();
+    });
+  }
+  if (verdict != GatherPolicy::Verdict::kSend) return false;
   StagedBatch staged;
-  if (!staging.Take(all || in_flight == 0 ? 0 : GatherBytes(), &staged)) return false;
+  if (!staging.Take(all || gather.batches_in_flight() == 0 ? 0 : gather.BytesMin(), &staged)) return false;
   UNDERSTUDY_CHECK(staged.first == writer->next_lsn());
   auto batch = std::make_shared<const std::string>(staged.records.Finish(chains->log(), writer->epoch(), staged.first));
   PendingBatch& sent = pending.emplace_back();
@@ -197,9 +168,7 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   sent.since = staged.since;
   sent_bytes += batch->size();
   if (options.hand_on_committed) sent.batch = batch;
-  if (in_flight == 0) peak_bytes.store(std::exchange(rising_bytes, 0), std::memory_order_relaxed);
-  rising_bytes = std::max(rising_bytes, bytes_in_flight.fetch_add(sent.bytes, std::memory_order_relaxed) + sent.bytes);
-  batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
+  gather.Sent(sent.bytes);
   effects.Clear();
   writer->Append(std::move(batch), runtime->Now(), &effects);
   Perform();
@@ -212,8 +181,7 @@ void LogWriter::Impl::Complete(Lsn commit) {
   while (!pending.empty() && pending.front().last <= commit) {
     PendingBatch done = std::move(pending.front());
     pending.pop_front();
-    bytes_in_flight.fetch_sub(done.bytes, std::memory_order_relaxed);
-    batches_in_flight.store(static_cast<uint32_t>(pending.size()), std::memory_order_seq_cst);
+    gather.Answered(done.bytes);
     latency.Add((now - done.since) / 1000, done.waiters.size());
     if (done.batch) {
       unapplied.emplace_back(done.last, done.bytes);
@@ -233,8 +201,7 @@ void LogWriter::Impl::AnswerAll(const Status& why) {
   const Runtime::CallbackScope scope;
   std::deque<PendingBatch> unanswered = std::move(pending);
   pending.clear();
-  batches_in_flight = 0;
-  bytes_in_flight = 0;
+  gather.Dropped();
   for (PendingBatch& batch : unanswered) {
     staging.Release(batch.bytes);
     for (AppendWaiter& waiter : batch.waiters) Answer(waiter, why, Lsn(0));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "client/writer/disk_probe.h"
+#include "client/writer/gather_policy.h"
 #include "client/writer/latency.h"
 #include "client/writer/log_writer.h"
 #include "client/writer/replica_choice.h"
@@ -54,9 +55,8 @@ struct LogWriter::Impl {
   Impl(Runtime* runtime, Cluster* cluster, LogWriterOptions options, LogWriterEvents events);
 
   // log_writer.cc
-  bool WorthSending() const;
-  size_t GatherBytes() const;  // what the next batch must hold to be worth sending
-  bool GatherMore();
+  // Any thread; empty() is what Add's order is promised for.
+  size_t StagedBytes() const { return staging.empty() ? 0 : staging.staged_bytes(); }
   void Kick();  // any thread: sends from here if the strand is free
   void Complete(Lsn commit);
   void AnswerAll(const Status& why);
@@ -94,11 +94,7 @@ struct LogWriter::Impl {
   CommitWaiters commit_waiters;
   std::atomic<uint64_t> epoch{0};
   std::atomic<int64_t> serve_until_ns{INT64_MIN};
-  // Written under the strand.
-  std::atomic<uint32_t> batches_in_flight{0};
-  std::atomic<size_t> bytes_in_flight{0};
-  std::atomic<size_t> peak_bytes{0};   // in flight at most, before nothing was the last time
-  std::atomic<bool> gathering{false};  // gather_timer is set
+  GatherPolicy gather;
 
   // Strand.
   ChainStore* chains = nullptr;
@@ -120,9 +116,7 @@ struct LogWriter::Impl {
   std::set<DiskId> shunned;           // they lost or mixed up what they had acknowledged to this writer
   std::function<void(Status)> moved_done;
   std::unique_ptr<DiskProbe> probe;
-  size_t rising_bytes = 0;  // in flight at most, since nothing was
-  bool gathered = false;    // the time to gather is over
-  bool draining = false;    // everything staged is sent, however much is in flight
+  bool draining = false;  // everything staged is sent, however much is in flight
   WriterEffects effects;
   std::deque<WriterInput> inbox;
   bool stepping = false;

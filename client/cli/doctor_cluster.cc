@@ -7,6 +7,7 @@
 #include "client/cli/session.h"
 #include "client/cli/text.h"
 #include "log/env/clock.h"
+#include "log/format/disk_entry.h"
 
 namespace understudy::cli {
 namespace {
@@ -93,6 +94,28 @@ void CheckService(Session* session, const Json& service, const std::vector<Chain
   }
 }
 
+// Logs that are slowed or refused because they are never trimmed, as each disk that answers says.
+void CheckQuotas(Session* session, const std::vector<Chain>& chains, Findings* out) {
+  const Result<std::vector<MetadataEntry>> entries = session->List("disks/");
+  if (!entries.ok()) return;  // the logs' own checks have said it
+  for (const MetadataEntry& entry : *entries) {
+    const Result<DiskEntry> disk = DecodeDiskEntry(entry.value);
+    if (!disk.ok()) continue;
+    const Result<std::string> document = session->LogServerStatus(disk->disk);
+    if (!document.ok()) continue;
+    const Json json = Json::parse(*document, nullptr, false);
+    if (!json.is_object() || !json.contains("quota") || !json["quota"].is_object()) continue;
+    for (const Json& log : List(json["quota"], "over")) {
+      const LogId id(log.value("log", uint64_t{0}));
+      const auto chain = std::find_if(chains.begin(), chains.end(), [&](const Chain& c) { return c.log == id; });
+      const bool refused = log.value("word", "") == "refused";
+      out->push_back({"log " + (chain == chains.end() ? std::to_string(id.value()) : chain->name),
+                      refused ? Verdict::kFailed : Verdict::kWarning, disk->node + ": " + log.value("text", ""),
+                      "docs/understudyd.md, \"The log server\": Quota."});
+    }
+  }
+}
+
 }  // namespace
 
 bool CheckCluster(const Arguments& arguments, Findings* out) {
@@ -153,6 +176,7 @@ bool CheckCluster(const Arguments& arguments, Findings* out) {
     return true;
   }
   for (const Json& service : services) CheckService(&session, service, *chains, free_nodes, out);
+  CheckQuotas(&session, *chains, out);
   return true;
 }
 

@@ -68,6 +68,7 @@ int RunLogsDisks(const Arguments& arguments) {
   const Result<std::vector<MetadataEntry>> entries = session.List("disks/");
   if (!entries.ok()) return Fail(entries.status());
   Json all = Json::array();
+  std::string over;  // logs at their quota
   Table table({"DISK", "NODE", "ZONE", "STATE", "ANSWERS", "OPEN>", "CLOSED>", "CHECKPOINTS>", "BYTES>", "TO REPAIR>",
                "ADDRESS"});
   for (const MetadataEntry& item : *entries) {
@@ -76,6 +77,7 @@ int RunLogsDisks(const Arguments& arguments) {
     const DiskUse use = UseOf(*chains, disk->disk);
     const Result<Json> says = Says(&session, disk->disk);
     const Json repair = says.ok() ? says->value("repair", Json::object()) : Json::object();
+    const Json quota = says.ok() ? says->value("quota", Json::object()) : Json::object();
     const auto bytes = says.ok() ? says->value("live_bytes", uint64_t{0}) : 0;
     const auto needs = repair.value("needs", uint64_t{0});
     all.push_back({{"disk", ToHex(disk->disk)},
@@ -89,7 +91,12 @@ int RunLogsDisks(const Arguments& arguments) {
                    {"closed_epochs", use.closed},
                    {"checkpoints", use.checkpoints},
                    {"bytes", bytes},
+                   {"quota", quota},
                    {"repair", repair}});
+    for (const Json& log : quota.value("over", Json::array())) {
+      over += (log.value("word", "") == "refused" ? "REFUSED  " : "SLOWED   ") + disk->node + ": " +
+              log.value("text", "") + "\n";
+    }
     const bool active = disk->state == DiskState::kActive;
     table.Add({ToHex(disk->disk).substr(0, 8),
                disk->node,
@@ -106,7 +113,7 @@ int RunLogsDisks(const Arguments& arguments) {
   if (arguments.json()) {
     std::printf("%s\n", Json({{"disks", all}}).dump(1).c_str());
   } else {
-    std::printf("%s", table.empty() ? "No disks.\n" : table.Render(arguments.color).c_str());
+    std::printf("%s%s", table.empty() ? "No disks.\n" : table.Render(arguments.color).c_str(), over.c_str());
   }
   return kExitOk;
 }

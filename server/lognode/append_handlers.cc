@@ -4,16 +4,33 @@
 
 namespace understudy {
 
+Status LogNodeImpl::AdmitAppend(const AppendRequest& request) {
+  JournalEntry entry;
+  entry.kind = JournalKind::kBatch;
+  entry.log = request.log;
+  entry.epoch = request.epoch;
+  entry.batch = request.batch;
+  Status admission = store_->Admit(entry);
+  if (admission.code() == StatusCode::kIoError) Fatal(admission);  // it failed while nobody waited for it
+  if (!admission.ok()) return admission;
+  return quota_.Admit(request.log, request.batch->size(), Now());
+}
+
+// An acknowledgement that comes late holds its writer up and nobody else. Errors are told at once.
+Reply<AppendResponse> LogNodeImpl::Delayed(int64_t delay_ms, Reply<AppendResponse> reply) {
+  return [this, delay_ms, alive = std::weak_ptr(alive_), reply = std::move(reply)](AppendResponse response) {
+    if (response.code != StatusCode::kOk) return reply(std::move(response));
+    loop_->At(Now() + delay_ms * kNsPerMs, [alive, reply, response = std::move(response)] {
+      if (!alive.expired()) reply(response);
+    });
+  };
+}
+
 void LogNodeImpl::Append(AppendRequest request, Reply<AppendResponse> reply) {
   Status admission;
   if (request.batch != nullptr) {
-    JournalEntry entry;
-    entry.kind = JournalKind::kBatch;
-    entry.log = request.log;
-    entry.epoch = request.epoch;
-    entry.batch = request.batch;
-    admission = store_->Admit(entry);
-    if (admission.code() == StatusCode::kIoError) Fatal(admission);  // it failed while nobody waited for it
+    admission = AdmitAppend(request);
+    if (const int64_t delay_ms = quota_.DelayMs(request.log); delay_ms > 0) reply = Delayed(delay_ms, std::move(reply));
   }
   const Token token = appends_.Add(std::move(reply));
   replica_.Append(token, request, admission, Now(), &effects_);
@@ -33,7 +50,11 @@ void LogNodeImpl::Barrier(BarrierRequest request, Reply<BarrierResponse> reply) 
 }
 
 void LogNodeImpl::Trim(TrimRequest request, Reply<TrimResponse> reply) {
-  Step(ReplicaTrim{trims_.Add(std::move(reply)), std::move(request)});
+  const auto counted = [this, log = request.log, reply = std::move(reply)](TrimResponse response) {
+    quota_.Trimmed(log);
+    reply(std::move(response));
+  };
+  Step(ReplicaTrim{trims_.Add(counted), std::move(request)});
   Perform();
 }
 

@@ -72,6 +72,7 @@ LogNodeImpl::LogNodeImpl(EventLoop* loop, MetadataStore* metadata, Random* rando
       registration_(loop, metadata, options_.cluster, recovered.disk, options_.node, options_.zone),
       boot_count_(recovered.boot_count),
       budget_(options_.repair_bytes_per_s),
+      quota_(options_.log_quota_bytes, [this](LogId log) { return store_->LogBytes(log); }),
       pool_(kPoolThreads, kPoolJobsMax) {
   for (const RecoveredLog& log : recovered.logs) replica_.Restore(CoreState(log));
   repair_ = std::make_unique<Repair>(this, metadata, random);

@@ -26,6 +26,7 @@ struct LogNodeOptions {
   std::string advertise;         // what the metadata say; empty: the address listened on
   bool unsafe_no_fsync = false;  // for benchmarks: acknowledges what is not on the disk
   uint64_t segment_bytes = 64u << 20;
+  uint64_t log_quota_bytes = 0;  // what one log may keep on this disk; 0: no bound
   int64_t boot_count_interval_ms = 60'000;
   int64_t repair_after_ms = 300'000;        // a disk not reached for so long is replaced
   int64_t repair_look_ms = 5'000;           // about so often the metadata are looked at

@@ -15,6 +15,7 @@
 #include "server/lognode/disk_registration.h"
 #include "server/lognode/io_budget.h"
 #include "server/lognode/log_node.h"
+#include "server/lognode/log_quota.h"
 #include "server/lognode/reply_table.h"
 #include "server/lognode/work_pool.h"
 
@@ -72,6 +73,10 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   void Compare(const CompareStored& compare);
   void ArmTimer();
   Instant Now() const { return loop_->clock()->Now(); }
+
+  // append_handlers.cc
+  Status AdmitAppend(const AppendRequest& request);
+  Reply<AppendResponse> Delayed(int64_t delay_ms, Reply<AppendResponse> reply);
 
   // commit.cc: the committer role, on whichever thread dispatched
   void CommitPending();
@@ -148,6 +153,7 @@ class LogNodeImpl final : public LogNode, public LogServiceHandler {
   size_t background_running_ = 0;
   bool background_timer_ = false;
   IoBudget budget_;
+  LogQuota quota_;
   Token sample_ = 0;  // the core's number of an append on its way to the disk that is timed; 0: none
   Instant sample_at_;
   std::map<std::string, Source> sources_;  // by address

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
@@ -243,6 +244,74 @@ TEST_F(LogNodeTest, AFullDiskRefusesAppendsAndAdmitsSealsUntilThereIsSpace) {
   while ((last = server.Append(1, 1, next, {payload})).code != StatusCode::kOk && SystemClock()->Now() < deadline) {
   }
   EXPECT_EQ(last.durable_tail, Lsn(next)) << last.detail;
+}
+
+// A log that is never trimmed: slowed, then refused, while others go on; its takeover goes through, a trim ends it.
+TEST_F(LogNodeTest, ALogOverItsQuotaIsSlowedThenRefusedAndStillFailsOver) {
+  constexpr uint64_t kQuota = 200'000;
+  const auto limit = [](LogNodeOptions* options) { options->log_quota_bytes = kQuota; };
+  Server server(folder_ + "/disk", metadata_.get(), SystemFileSystem(), limit);
+  const auto quota = [&] {
+    LogServerStatusRequest ask;
+    ask.needs_max = 10;
+    return nlohmann::json::parse(server.Call(&LogServiceClient::LogServerStatus, ask).document)["quota"];
+  };
+  const std::string payload(10'000, 'x');
+  uint64_t next = 1;
+  while (next <= 15) ASSERT_EQ(server.Append(1, 1, next++, {payload}).code, StatusCode::kOk);
+  EXPECT_EQ(quota()["bytes"], kQuota);
+  EXPECT_TRUE(quota()["over"].empty()) << quota();
+
+  while (next <= 18) ASSERT_EQ(server.Append(1, 1, next++, {payload}).code, StatusCode::kOk);
+  const Instant began = SystemClock()->Now();
+  ASSERT_EQ(server.Append(1, 1, next++, {payload}).durable_tail, Lsn(19));
+  EXPECT_GE(SystemClock()->Now() - began, 50 * kNsPerMs) << "nineteen twentieths of the quota";
+  ASSERT_EQ(quota()["over"].size(), 1u);
+  EXPECT_EQ(quota()["over"][0]["word"], "slowed");
+
+  const AppendResponse refused = server.Append(1, 1, next, {payload});
+  EXPECT_EQ(refused.code, StatusCode::kResourceExhausted);
+  EXPECT_EQ(refused.durable_tail, Lsn(19));
+  EXPECT_THAT(refused.detail, HasSubstr("log 1 is over its quota"));
+  EXPECT_EQ(quota()["over"][0]["word"], "refused");
+  EXPECT_EQ(quota()["over"][0]["log"], 1);
+  EXPECT_EQ(server.Append(2, 1, 1, {payload}).code, StatusCode::kOk) << "the others go on";
+  EXPECT_EQ(server.Append(1, 1, next, {}, 19).durable_tail, Lsn(19)) << "commits and heartbeats too";
+  EXPECT_EQ(server.Append(1, 1, 19, {payload}).code, StatusCode::kOk) << "and what is there already";
+
+  // A takeover: sealed, completed by copies from another disk, opened anew.
+  const SealResponse sealed = server.Seal(1, 1);
+  EXPECT_EQ(sealed.code, StatusCode::kOk);
+  EXPECT_EQ(sealed.tail, Lsn(19));
+  const auto source = Start("source");
+  for (uint64_t lsn = 1; lsn <= 30; ++lsn) {
+    ASSERT_EQ(source->Append(1, 1, lsn, {payload}, lsn - 1).code, StatusCode::kOk);
+  }
+  const FetchRequest fetch{
+      LogId(1), server.disk(), Epoch(1), Lsn(1), Lsn(30), Lsn(), {{source->disk(), source->address()}}};
+  EXPECT_EQ(server.Call(&LogServiceClient::Fetch, fetch).tail, Lsn(30));
+  EXPECT_EQ(server.Call(&LogServiceClient::Barrier, BarrierRequest{LogId(1), server.disk(), Epoch(2)}).code,
+            StatusCode::kOk);
+  const auto append = [&](uint64_t lsn) {
+    return server.Call(&LogServiceClient::Append, AppendRequest{LogId(1), server.disk(), Epoch(2), kAttempt, Lsn(31),
+                                                                Lsn(30), MakeBatch(1, 2, lsn, {payload})});
+  };
+  EXPECT_EQ(append(31).code, StatusCode::kResourceExhausted) << "the new writer waits as the old one did";
+  EXPECT_EQ(server.Call(&LogServiceClient::Trim, TrimRequest{LogId(1), server.disk(), Lsn(28)}).code, StatusCode::kOk);
+  EXPECT_EQ(append(31).durable_tail, Lsn(31)) << "until the log is trimmed";
+  EXPECT_TRUE(quota()["over"].empty()) << quota();
+}
+
+TEST_F(LogNodeTest, AnAcknowledgementThatIsHeldBackDoesNotOutliveItsNode) {
+  const auto limit = [](LogNodeOptions* options) { options->log_quota_bytes = 100'000; };
+  auto server = std::make_unique<Server>(folder_ + "/disk", metadata_.get(), SystemFileSystem(), limit);
+  ASSERT_EQ(server->Append(1, 1, 1, {std::string(79'000, 'x')}).code, StatusCode::kOk);
+  ASSERT_EQ(server->Append(1, 1, 2, {std::string(20'000, 'x')}).code, StatusCode::kOk);
+  EXPECT_EQ(server->Append(1, 1, 3, {"y"}).code, StatusCode::kOk);
+  server->AppendUnheard(1, 1, 4, {"z"});
+  server.reset();
+  server = Start();
+  EXPECT_EQ(server->Seal(1, 1).tail, Lsn(4)) << "it was on the disk";
 }
 
 TEST_F(LogNodeTest, ABitThatFlipsInTheMiddleIsReportedAndNeverSkipped) {

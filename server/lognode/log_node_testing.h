@@ -90,6 +90,18 @@ class Server {
                 AppendRequest{LogId(log), disk(), Epoch(epoch), kAttempt, Lsn(1), Lsn(commit),
                               records.empty() ? nullptr : MakeBatch(log, epoch, first, records)});
   }
+  // Nobody waits for its acknowledgement; the answer to what follows says that it has been taken.
+  void AppendUnheard(uint64_t log, uint64_t epoch, uint64_t first, const std::vector<std::string>& records) {
+    const AppendRequest request{
+        LogId(log), disk(), Epoch(epoch), kAttempt, Lsn(1), Lsn(), MakeBatch(log, epoch, first, records)};
+    {
+      const EventLoop::Section section(&loop_);
+      client_->Append(request, kTimeoutMs, [](Result<AppendResponse>) {});
+    }
+    const Result<bool> durable = Await<bool>(
+        &loop_, [&](auto done) { UntilTail(LogId(log), Lsn(first + records.size() - 1), std::move(done)); });
+    EXPECT_TRUE(durable.ok()) << durable.status().ToString();
+  }
   ReadResponse Read(uint64_t log, uint64_t epoch, uint64_t from, uint64_t to) {
     return Call(&LogServiceClient::Read,
                 ReadRequest{LogId(log), disk(), Epoch(epoch), Lsn(from), Lsn(to), kReadBytesMax, 0});
@@ -111,6 +123,15 @@ class Server {
   }
 
  private:
+  // Strand held. Asks until the tail is there.
+  void UntilTail(LogId log, Lsn tail, std::function<void(Result<bool>)> done) {
+    client_->ReplicaStatus({log, disk()}, kTimeoutMs, [this, log, tail, done](Result<ReplicaStatusResponse> answer) {
+      if (!answer.ok()) return done(answer.status());
+      if (answer->tail >= tail) return done(true);
+      UntilTail(log, tail, done);
+    });
+  }
+
   EventLoop loop_{SystemClock()};
   std::unique_ptr<LogNode> node_;
   std::vector<std::thread> threads_;

@@ -43,6 +43,11 @@ void LogNodeImpl::LogServerStatus(LogServerStatusRequest request, Reply<LogServe
   }
   Json needs = Json::array();
   for (const RepairNeedStatus& need : status.worst) needs.push_back(NeedJson(need));
+  Json over = Json::array();
+  for (const QuotaStatus& log : quota_.Over(request.needs_max, Now())) {
+    over.push_back(
+        {{"log", log.log.value()}, {"bytes", log.bytes}, {"word", QuotaWordName(log.word)}, {"text", log.text}});
+  }
   const Json document = {{"disk", ToHex(disk())},
                          {"node", options_.node},
                          {"zone", options_.zone},
@@ -54,6 +59,7 @@ void LogNodeImpl::LogServerStatus(LogServerStatusRequest request, Reply<LogServe
                          {"journal_bytes", store.journal_bytes},
                          {"live_bytes", store.live_bytes},
                          {"disk_full", store.disk_full},
+                         {"quota", {{"bytes", quota_.quota_bytes()}, {"over", std::move(over)}}},
                          {"repair",
                           {{"looked", status.looked},
                            {"bytes_per_second", budget_.bytes_per_s()},

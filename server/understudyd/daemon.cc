@@ -159,6 +159,9 @@ class DaemonImpl final : public Daemon {
     log.advertise = options_.log_advertise;
     log.unsafe_no_fsync = options_.unsafe_no_fsync;
     log.segment_bytes = options_.segment_bytes;
+    Result<uint64_t> quota = LogQuotaBytes();
+    if (!quota.ok()) return quota.status().WithContext("log server");
+    log.log_quota_bytes = *quota;
     log.repair_after_ms = options_.repair_after_ms;
     log.repair_look_ms = std::clamp(options_.repair_after_ms / 4, int64_t{50}, log.repair_look_ms);
     log.repair_bytes_per_s = options_.repair_bytes_per_s;
@@ -180,6 +183,14 @@ class DaemonImpl final : public Daemon {
     });
     log_->Start(kLogThreads);
     return Status::Ok();
+  }
+
+  // Half of the file system, unless told: one log that is never trimmed leaves the other half to all others.
+  Result<uint64_t> LogQuotaBytes() const {
+    if (options_.log_quota_bytes >= 0) return static_cast<uint64_t>(options_.log_quota_bytes);
+    const Result<FileSystemSpace> space = SpaceOf(options_.data_dir);
+    if (!space.ok()) return space.status();
+    return space->total_bytes / 2;
   }
 
   std::string LogDir() const { return options_.data_dir + "/log"; }

@@ -48,14 +48,21 @@ constexpr Bounded kLease = {"lease-ms", 1500, 200, 60'000, "ms", "several coordi
 constexpr Bounded kSampleInterval = {"sample-interval-ms", 1000, kSampleIntervalMsMin,
                                      kSampleIntervalMsMax, "ms", "between two samples of a node's health"};
 constexpr Bounded kSegment = {"segment-bytes", 64 << 20, 64 << 10, 1 << 30, "bytes", "of one journal file"};
+constexpr Bounded kLogQuota = {
+    "log-quota-bytes",
+    -1,
+    -1,
+    int64_t{1} << 50,
+    "bytes",
+    "log servers: what one log may keep on a disk; 0: no bound, -1: half of the file system"};
 constexpr Bounded kRepairAfter = {
     "repair-after-ms", 300'000, 100, 604'800'000, "ms", "log servers: a disk not reached for so long is replaced"};
 constexpr Bounded kRepairBytes = {
     "repair-bytes-per-second", 64 << 20, 1 << 20,
     int64_t{16} << 30,         "bytes",  "log servers: copied by repair at most; less while appends suffer"};
 constexpr Bounded kGrace = {"grace-ms", 5000, 0, 600'000, "ms", "from SIGTERM to SIGKILL for --stop-applications"};
-const Bounded* const kBounded[] = {&kHeartbeat, &kNodeTimeout, &kTakeoverTimeout, &kLease, &kSampleInterval,
-                                   &kSegment,   &kRepairAfter, &kRepairBytes,     &kGrace};
+const Bounded* const kBounded[] = {&kHeartbeat, &kNodeTimeout, &kTakeoverTimeout, &kLease,       &kSampleInterval,
+                                   &kSegment,   &kLogQuota,    &kRepairAfter,     &kRepairBytes, &kGrace};
 
 std::string Describe(const Bounded& flag) {
   return std::string(flag.what) + ", " + std::to_string(flag.min) + " to " + std::to_string(flag.max) + " " + flag.unit;
@@ -229,6 +236,7 @@ Status ReadNumbers(const po::variables_map& values, DaemonOptions* options) {
   options->lease_ms = values[kLease.name].as<int64_t>();
   options->sample_interval_ms = values[kSampleInterval.name].as<int64_t>();
   options->segment_bytes = static_cast<uint64_t>(values[kSegment.name].as<int64_t>());
+  options->log_quota_bytes = values[kLogQuota.name].as<int64_t>();
   options->repair_after_ms = values[kRepairAfter.name].as<int64_t>();
   options->repair_bytes_per_s = static_cast<uint64_t>(values[kRepairBytes.name].as<int64_t>());
   options->grace_ms = values[kGrace.name].as<int64_t>();

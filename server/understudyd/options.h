@@ -43,6 +43,7 @@ struct DaemonOptions {
   int64_t lease_ms = 0;
   int64_t sample_interval_ms = 0;
   uint64_t segment_bytes = 0;
+  int64_t log_quota_bytes = 0;  // what one log may keep on a disk; 0: no bound, -1: half of the file system
   int64_t repair_after_ms = 0;
   uint64_t repair_bytes_per_s = 0;
   bool unsafe_no_fsync = false;

@@ -56,6 +56,7 @@ TEST(DaemonOptionsTest, EveryErrorNamesItsFlag) {
   EXPECT_THAT(ErrorOf({"--labels", "rack"}), HasSubstr("--labels"));
   EXPECT_THAT(ErrorOf({"--cluster", "a/b"}), HasSubstr("--cluster"));
   EXPECT_THAT(ErrorOf({"--segment-bytes", "12"}), HasSubstr("--segment-bytes"));
+  EXPECT_THAT(ErrorOf({"--log-quota-bytes", "-2"}), HasSubstr("--log-quota-bytes"));
   EXPECT_THAT(ErrorOf({"--repair-after-ms", "1"}), HasSubstr("--repair-after-ms"));
   EXPECT_THAT(ErrorOf({"--repair-bytes-per-second", "1000"}), HasSubstr("--repair-bytes-per-second"));
   EXPECT_THAT(ErrorOf({"--log-level", "loud"}), HasSubstr("--log-level"));

@@ -87,7 +87,7 @@ class FullDiskTest : public ::testing::Test {
 };
 
 TEST_F(FullDiskTest, RefusesAppendsServesTheRestAndGoesOn) {
-  server_->Start();
+  server_->Start({"--log-quota-bytes", "0"});
   std::unique_ptr<Log> writer = Open(true);
   ASSERT_NE(writer, nullptr);
   TakeOver(writer.get(), Epoch(0));
@@ -113,7 +113,7 @@ TEST_F(FullDiskTest, RefusesAppendsServesTheRestAndGoesOn) {
 
   // And nothing of it was lost by the time the server is started again.
   server_->Kill();
-  server_->Start();
+  server_->Start({"--log-quota-bytes", "0"});
   read = 0;
   const std::unique_ptr<Log> after = Open(false);
   ASSERT_NE(after, nullptr);

@@ -26,6 +26,8 @@ enum class Mutant : uint8_t {
   kCommitPerLog,
   kKeepEnd,
   kRepairFromShort,
+  kLossDespiteCoverage,
+  kLossWithoutGap,
 };
 
 #ifdef UNDERSTUDY_MUTANTS

@@ -53,7 +53,8 @@ bool Takeover::Impl::Covered(TakeoverEffects* out) {
   const bool all_tried = std::none_of(disks.begin(), disks.end(), [](const Disk& disk) {
     return disk.member && !disk.gone && disk.word == Word::kNone;
   });
-  lossy = missing > 0 && accept_loss && all_tried;
+  const bool provisional = lossy;  // `end` stood without coverage: whoever answers since then raises it
+  lossy = (missing > 0 || MutantOn(Mutant::kLossDespiteCoverage)) && accept_loss && all_tried;
   if (missing > 0 && !lossy) {
     const std::string text = "log " + std::to_string(options.log.value()) + " epoch " +
                              std::to_string(old.epoch.value()) + " needs " + std::to_string(missing) +
@@ -61,7 +62,8 @@ bool Takeover::Impl::Covered(TakeoverEffects* out) {
     Wait(text, std::move(silent), out);
     return false;
   }
-  if (!end.has_value()) end = largest;  // kept over a lost CAS; computed again when a disk has left
+  // Kept over a lost CAS; computed again when a disk has left.
+  if (!end.has_value() || provisional) end = largest;
   return true;
 }
 
@@ -162,7 +164,7 @@ void Takeover::Impl::Propose(std::vector<ReplicaRef> next_disks, Instant now, Ta
   next.attempt = options.attempt;
   next.owner = options.owner;
   next.first_lsn = *end + 1;
-  if (lossy) {
+  if (lossy && !MutantOn(Mutant::kLossWithoutGap)) {
     Lsn existed = std::max(*end, known_commit);
     for (const CheckpointEntry& checkpoint : base.checkpoints) existed = std::max(existed, checkpoint.lsn);
     next.first_lsn = existed + kLossGap;

@@ -190,6 +190,27 @@ TEST_F(TakeoverTest, AcceptedLossIsNoneWhenTheDisksAnswerAfterAll) {
   EXPECT_FALSE(out_.result->loss.has_value());
 }
 
+TEST_F(TakeoverTest, AnEndWithoutCoverageRisesWithWhoAnswersLater) {
+  Start(OpenChain());
+  Fails(kD1, StatusCode::kUnavailable);
+  Fails(kD2, StatusCode::kUnavailable);
+  Sealed(kD3, 9);
+  Sealed(kD4, 0, 0);
+  Step(TakeoverAcceptLoss{}, Ms(10));
+  Fails(kD1, StatusCode::kUnavailable, Ms(11));
+  Fails(kD2, StatusCode::kUnavailable, Ms(11));
+  ASSERT_TRUE(fetches_.contains(kD4)) << "nine records are left, and are copied";
+  Step(Tick{}, Ms(500));
+  Sealed(kD2, 12, 1, Ms(501));  // coverage: what it holds may have been acknowledged
+  Fetched(kD4, 9, StatusCode::kOk, Ms(502));
+  EXPECT_THAT(out_.chain_ops, IsEmpty());
+  ASSERT_TRUE(fetches_.contains(kD3));
+  Fetched(kD3, 12, StatusCode::kOk, Ms(503));
+  const Chain opened = Cas();
+  EXPECT_EQ(opened.epochs[0].last_lsn, Lsn(12));
+  EXPECT_EQ(opened.epochs[1].first_lsn, Lsn(13));
+}
+
 TEST_F(TakeoverTest, AcceptedLossStillNeedsLiveDisksForTheNextEpoch) {
   Start(OpenChain(), 1, kA2, {kD3});
   Fails(kD1, StatusCode::kUnavailable);

@@ -59,6 +59,7 @@ class Application {
   void Kill();
   void Release();  // a spare: drops the state
   void Burst(int batches);
+  void AcceptLoss();  // an operator's word, while it takes over
   void SetQuiet(bool quiet) { quiet_ = quiet; }
 
   // ---- what is seen of it ----
@@ -85,6 +86,7 @@ class Application {
   std::vector<CandidateDisk> Candidates();
   void RefreshCandidates();
   void StartWriter(const EpochEntry& entry);
+  void CheckProposal(const Chain& chain);
   // application_writer.cc
   void Step(const WriterInput& input);
   void Perform(WriterEffects& effects);
@@ -141,6 +143,7 @@ class Application {
   Timer takeover_timer_;
   std::optional<TakeoverResult> result_;
   bool takeover_cas_out_ = false;
+  std::map<DiskId, Lsn> vouched_;  // who has answered the takeover and not failed since, and holds the epoch how far
   Lsn settle_from_;
 
   std::unique_ptr<Writer> writer_;

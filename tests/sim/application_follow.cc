@@ -134,7 +134,15 @@ void Application::Perform(FollowerEffects& effects) {
   Lsn applied;
   for (const Released& released : effects.released) {
     if (released.loss.has_value()) {
-      around_.oracle->Broken(Rule::kReaderOrder, name_ + " is told of a loss where none was accepted");
+      const auto [from, to] = *released.loss;
+      Note([&, from = from, to = to] {
+        return "learns that " + std::to_string(from.value()) + ".." + std::to_string(to.value()) + " are lost";
+      });
+      around_.oracle->OnLoss(log_, next_, from, to, state_, name_);
+      coverage->Hit(Reached::reader_loss);
+      state_ = StateAfterLoss(to);
+      next_ = to + 1;
+      applied = to;
       continue;
     }
     Note([&] {

@@ -93,6 +93,7 @@ void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attemp
   options.retry_ms_max = 200;
   result_.reset();
   takeover_cas_out_ = false;
+  vouched_.clear();
   around_.coverage->Hit(Reached::takeover_started);
   ++takeover_life_;
   takeover_ = std::make_unique<Takeover>(options);
@@ -105,9 +106,34 @@ void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attemp
 void Application::RefreshCandidates() {
   if (takeover_ == nullptr) return;
   Step(TakeoverInput(TakeoverCandidates{Candidates()}));
+  // What can come back is back by now: an operator accepts that the rest will not.
+  if (around_.oracle->given_up(log_).has_value() && around_.calm()) AcceptLoss();
   Later(30 * kNsPerMs, [this, core = takeover_life_] {
     if (takeover_life_ == core) RefreshCandidates();
   });
+}
+
+void Application::AcceptLoss() {
+  if (takeover_ == nullptr) return;
+  around_.coverage->Hit(Reached::takeover_loss_accepted);
+  Note([] { return "is told that the operator accepts a loss"; });
+  Step(TakeoverInput(TakeoverAcceptLoss{std::max(follower_ == nullptr ? Lsn(0) : follower_->commit(), next_ - 1)}));
+}
+
+// An epoch that begins above where the one before it ends gives up what lies between.
+void Application::CheckProposal(const Chain& chain) {
+  const EpochEntry* opened = chain.last();
+  const Chain& now = around_.metadata->value(log_).chain;
+  const EpochEntry* old = now.last();
+  if (opened == nullptr || old == nullptr || opened->epoch != old->epoch + 1 || old->closed()) return;
+  const EpochEntry* closed = chain.Find(old->epoch);
+  const Lsn end = closed != nullptr ? *closed->last_lsn : chain.trim_lsn;
+  if (opened->first_lsn == end + 1) return;
+  std::vector<Lsn> tails;
+  for (const ReplicaRef& ref : old->disks) {
+    if (const auto word = vouched_.find(ref.disk); word != vouched_.end()) tails.push_back(word->second);
+  }
+  around_.oracle->OnLossProposed(log_, old->epoch, end, tails, name_);
 }
 
 void Application::Step(const TakeoverInput& input) {
@@ -123,22 +149,30 @@ void Application::Perform(TakeoverEffects& effects) {
   for (const SendSeal& send : effects.seals) {
     Disk* disk = around_.find(send.disk.disk);
     Ask<SealResponse>(around_.world, node_, disk->node(), disk, send.request,
-                      [this, alive, token = send.token](SealResponse response) {
-                        if (token != 0 && alive()) Step(TakeoverInput(SealAnswered{token, std::move(response)}));
+                      [this, alive, token = send.token, id = send.disk.disk](SealResponse response) {
+                        if (token == 0 || !alive()) return;
+                        if (response.code == StatusCode::kOk) vouched_[id] = response.tail;
+                        if (response.code != StatusCode::kOk) vouched_.erase(id);
+                        Step(TakeoverInput(SealAnswered{token, std::move(response)}));
                       });
   }
   for (const SendFetch& send : effects.fetches) {
     coverage->Hit(Reached::takeover_fetches);
     Disk* disk = around_.find(send.disk.disk);
     Ask<FetchResponse>(around_.world, node_, disk->node(), disk, send.request,
-                       [this, alive, token = send.token](FetchResponse response) {
-                         if (alive()) Step(TakeoverInput(FetchAnswered{token, std::move(response)}));
+                       [this, alive, token = send.token, id = send.disk.disk](FetchResponse response) {
+                         if (!alive()) return;
+                         if (response.code == StatusCode::kDataUnknown || response.code == StatusCode::kWrongDisk) {
+                           vouched_.erase(id);
+                         }
+                         Step(TakeoverInput(FetchAnswered{token, std::move(response)}));
                        });
   }
   for (const ChainOp& op : effects.chain_ops) {
     if (op.kind == ChainOp::Kind::kCas) {
       coverage->Hit(takeover_cas_out_ ? Reached::takeover_cas_again : Reached::takeover_cas);
       takeover_cas_out_ = true;
+      CheckProposal(op.chain);
     } else if (takeover_ != nullptr && takeover_->in_doubt()) {
       coverage->Hit(Reached::takeover_cas_settling);
     }
@@ -168,6 +202,7 @@ void Application::Perform(TakeoverEffects& effects) {
     return;
   }
   coverage->Hit(result_->adopted ? Reached::takeover_adopted : Reached::takeover_won);
+  if (result_->loss.has_value()) coverage->Hit(Reached::takeover_lost_records);
   if (result_->epoch.epoch == Epoch(1)) coverage->Hit(Reached::takeover_first_epoch);
   Note([&] { return std::string(result_->adopted ? "adopts " : "owns ") + Describe(result_->epoch); });
   StartWriter(result_->epoch);

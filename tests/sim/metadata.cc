@@ -13,7 +13,8 @@ struct Metadata::Request {
   ChainOp op;
   std::function<void(ChainReadDone)> read;
   std::function<void(ChainCasDone)> cas;
-  bool taken = false;  // a CAS takes effect at most once, however often it is delivered: nobody on the way retries
+  bool taken = false;   // a CAS takes effect at most once, however often it is delivered: nobody on the way retries
+  bool landed = false;  // or can land no more
   bool done = false;
 
   void Finish(Status status, const VersionedChain& value) {
@@ -67,6 +68,7 @@ void Metadata::Perform(NodeId from, LogId log, const ChainOp& op, std::function<
   request->op = op;
   request->read = std::move(read);
   request->cas = std::move(cas);
+  if (op.kind == ChainOp::Kind::kCas) logs_.at(log).under_way.push_back(request);
   world_->Send(
       from, node_, [this, request] { Receive(request); },
       [&] {
@@ -83,7 +85,7 @@ void Metadata::Receive(const std::shared_ptr<Request>& request) {
   if (outage_ == Outage::kRefuses) {
     // Only a request that was never taken up may be refused: kUnavailable promises that it will not happen.
     if (request->taken) return;
-    request->taken = true;
+    request->taken = request->landed = true;
     coverage_->Hit(Fault::metadata_refuses);
     return Reply(request, {StatusCode::kUnavailable, "the metadata store is down"}, 0, false);
   }
@@ -99,12 +101,14 @@ void Metadata::Receive(const std::shared_ptr<Request>& request) {
   if (const int64_t hold_ns = std::exchange(log.hold_ns, 0); hold_ns > 0) {
     world_->After(hold_ns, [this, request] {
       const bool landed = Apply(request->log, request->op);
+      request->landed = true;
       coverage_->Hit(landed ? Fault::cas_landed_late : Fault::cas_late_failed);
       world_->Note(node_, [&] { return std::string("a late CAS ") + (landed ? "lands" : "fails"); });
     });
     return;
   }
   const bool landed = Apply(request->log, request->op);
+  request->landed = true;
   const bool lost = std::exchange(log.lose_reply, false);
   if (lost) coverage_->Hit(Fault::cas_reply_lost);
   Reply(request, landed ? Status::Ok() : Status(StatusCode::kConflict, "version"), log.value.version, lost);
@@ -120,6 +124,15 @@ void Metadata::Reply(const std::shared_ptr<Request>& request, Status status, uin
         request->Finish(status, value);
       },
       [&] { return status.ok() ? "done, version " + std::to_string(version) : status.ToString(); });
+}
+
+bool Metadata::CasUnderWay(LogId log) {
+  std::vector<std::weak_ptr<Request>>& all = logs_.at(log).under_way;
+  std::erase_if(all, [](const std::weak_ptr<Request>& request) {
+    const auto alive = request.lock();
+    return alive == nullptr || alive->landed;
+  });
+  return !all.empty();
 }
 
 void Metadata::ForgetFaults() {

@@ -37,6 +37,8 @@ class Metadata {
   enum class Outage { kNone, kRefuses, kSilent };
   void SetOutage(Outage outage) { outage_ = outage; }
   bool available() const { return outage_ == Outage::kNone; }
+  // A compare-and-swap of `log` is on its way and may land yet.
+  bool CasUnderWay(LogId log);
   void ForgetFaults();  // what is armed; a CAS that hangs still lands
 
   // ---- boot counts ----
@@ -52,12 +54,13 @@ class Metadata {
   void Look(NodeId from, std::function<void(std::vector<VersionedChain>, std::vector<DiskEntry>)> done);
 
  private:
+  struct Request;
   struct Log {
     VersionedChain value;
     bool lose_reply = false;
     int64_t hold_ns = 0;
+    std::vector<std::weak_ptr<Request>> under_way;
   };
-  struct Request;
   void Receive(const std::shared_ptr<Request>& request);
   void Reply(const std::shared_ptr<Request>& request, Status status, uint64_t version, bool lost);
   bool Apply(LogId log, const ChainOp& op);

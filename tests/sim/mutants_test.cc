@@ -18,6 +18,8 @@ uint64_t SeedsMax(Mutant mutant) {
     case Mutant::kCorruptIsAbsent:
     case Mutant::kSkipCopies:
     case Mutant::kThawAfterRead:
+    case Mutant::kLossDespiteCoverage:
+    case Mutant::kLossWithoutGap:
       return 2000;
     case Mutant::kCommitPerLog:
       return 4000;
@@ -48,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(All, MutantsTest, ::testing::ValuesIn(testing::Mutants(
   return name;
 });
 
-TEST(Mutants, AreAllOfThem) { EXPECT_EQ(testing::Mutants().size(), 18u); }
+TEST(Mutants, AreAllOfThem) { EXPECT_EQ(testing::Mutants().size(), 20u); }
 
 TEST(Mutants, NoneIsChosenUnasked) {
   EXPECT_TRUE(testing::MutantsBuiltIn());

@@ -18,6 +18,8 @@ std::string Name(LogId log) { return "log " + std::to_string(log.value()) + ": "
 
 uint64_t NextState(uint64_t state, Lsn lsn, uint64_t payload) { return Mix(Mix(state, lsn.value()), payload); }
 
+uint64_t StateAfterLoss(Lsn to) { return Mix(0x1055, to.value()); }
+
 std::string EncodePayload(uint64_t payload, size_t padding) {
   std::string bytes(8 + padding, 'x');
   Store64(bytes.data(), payload);
@@ -32,8 +34,8 @@ const char* RuleName(Rule rule) {
                                            "commit-forward",   "barrier",         "trim",           "checkpoint",
                                            "reader-order",     "reader-content",  "spare-state",    "live-takeover",
                                            "live-writes",      "live-readers",    "healthy-kept",   "live-served",
-                                           "retired-silent",   "live-repair",     "false-alarm",    "check-failed",
-                                           "livelock"};
+                                           "retired-silent",   "live-repair",     "false-alarm",    "loss",
+                                           "check-failed",     "livelock"};
   static_assert(std::size(kNames) == kRules);
   return kNames[static_cast<int>(rule)];
 }
@@ -46,18 +48,43 @@ void Oracle::Broken(Rule rule, std::string text) {
 
 void Oracle::AddLog(const VersionedChain& chain) { logs_[chain.chain.log].chain = chain; }
 
+// ---- what is known ----
+
+Lsn Oracle::Log::Last() const {
+  return gaps.empty() ? Lsn(truth.size()) : gaps.back().to + (truth.size() - gaps.back().position);
+}
+
+Oracle::Truth* Oracle::Log::At(Lsn lsn) {
+  if (lsn == Lsn(0) || lsn > Last()) return nullptr;
+  for (auto gap = gaps.rbegin(); gap != gaps.rend(); ++gap) {
+    if (lsn > gap->to) return &truth[gap->position + (lsn - gap->to) - 1];
+    if (lsn <= gap->after) continue;
+    const uint64_t index = lsn - gap->after - 1;
+    return index < gap->lost.size() ? &gap->lost[index] : nullptr;
+  }
+  return &truth[lsn.value() - 1];
+}
+
+std::optional<uint64_t> Oracle::Log::StateAt(Lsn lsn) const {
+  if (lsn == Lsn(0)) return 0;
+  for (const Gap& gap : gaps) {
+    if (lsn == gap.to) return StateAfterLoss(lsn);
+  }
+  const Truth* truth_there = At(lsn);
+  return truth_there == nullptr ? std::nullopt : std::optional(truth_there->state);
+}
+
 // ---- acknowledgements ----
 
 bool Oracle::Append(Log* log, Lsn lsn, uint64_t payload, Epoch epoch, bool acked) {
-  std::vector<Truth>& truth = log->truth;
-  if (lsn.value() <= truth.size()) {
-    Truth& known = truth[lsn.value() - 1];
-    if (known.payload != payload) return false;
-    known.acked |= acked;
+  if (lsn <= log->Last()) {
+    Truth* known = log->At(lsn);
+    if (known == nullptr || known->payload != payload) return false;
+    known->acked |= acked;
     return true;
   }
-  if (lsn.value() != truth.size() + 1) return false;
-  truth.push_back({payload, NextState(truth.empty() ? 0 : truth.back().state, lsn, payload), epoch, acked});
+  if (lsn != log->Last() + 1) return false;
+  log->truth.push_back({payload, NextState(*log->StateAt(log->Last()), lsn, payload), epoch, acked});
   return true;
 }
 
@@ -68,8 +95,8 @@ void Oracle::OnAcked(LogId id, Epoch epoch, const AttemptId& attempt, Lsn lsn, u
   const EpochEntry* entry = log.chain.chain.Find(epoch);
   if (entry == nullptr || entry->attempt != attempt) {
     // A deposed writer may learn late that what it appended was settled; its epoch may even be trimmed away by then.
-    const bool settled = entry == nullptr && lsn.value() <= log.truth.size() &&
-                         log.truth[lsn.value() - 1].epoch == epoch && log.truth[lsn.value() - 1].payload == payload;
+    const Truth* truth = entry == nullptr ? log.At(lsn) : nullptr;
+    const bool settled = truth != nullptr && truth->epoch == epoch && truth->payload == payload;
     if (settled) return;
     return Broken(Rule::kAckedInEpoch,
                   Name(id) + who + " acknowledges in " + Name(epoch) + ", which the chain does not give it" + At(lsn));
@@ -149,11 +176,57 @@ void Oracle::OnChain(const VersionedChain& value) {
     const EpochEntry& entry = value.chain.epochs[i];
     const EpochEntry* old = before.Find(entry.epoch);
     if (entry.closed() && (old == nullptr || !old->closed() || old->disks != entry.disks)) Settle(&log, entry);
-    if (i > 0 && entry.first_lsn != *value.chain.epochs[i - 1].last_lsn + 1) {
+    const bool opened = !before.epochs.empty() && entry.epoch > before.epochs.back().epoch;
+    if (opened) OpenGap(&log, before, entry);
+    const bool gap = std::any_of(log.gaps.begin(), log.gaps.end(),
+                                 [&](const Log::Gap& known) { return known.to + 1 == entry.first_lsn; });
+    if (i > 0 && !gap && entry.first_lsn != *value.chain.epochs[i - 1].last_lsn + 1) {
       Broken(Rule::kChainValid, Name(id) + Name(entry.epoch) + " does not begin where the one before ends");
     }
   }
+  if (log.given_up.has_value() && (value.chain.last() == nullptr || value.chain.last()->epoch != *log.given_up)) {
+    log.given_up.reset();
+  }
   CheckCheckpoints(log, before);
+}
+
+// `opened` begins above where the one before it ended: only after a loss that was accepted, and above all that was ever
+// acknowledged, so that no LSN comes twice.
+void Oracle::OpenGap(Log* log, const Chain& before, const EpochEntry& opened) {
+  const Chain& chain = log->chain.chain;
+  const EpochEntry& old = before.epochs.back();
+  const EpochEntry* closed = chain.Find(old.epoch);
+  Lsn end = chain.trim_lsn;  // it left the chain: what lies below is in checkpoints
+  if (closed != nullptr) end = *closed->last_lsn;
+  if (closed == nullptr && old.closed()) end = *old.last_lsn;
+  if (opened.first_lsn <= end + 1) return;
+  if (log->given_up != old.epoch || opened.epoch != old.epoch + 1) {
+    return Broken(Rule::kLoss, Name(chain.log) + Name(opened.epoch) + " skips LSNs although nobody accepted a loss");
+  }
+  if (opened.first_lsn <= log->Last() + 1) {
+    return Broken(Rule::kLoss, Name(chain.log) + Name(opened.epoch) + " begins where LSNs were acknowledged");
+  }
+  Log::Gap gap{end, opened.first_lsn - 1, 0, {}};
+  while (!log->truth.empty() && log->Last() > end) {
+    gap.lost.insert(gap.lost.begin(), log->truth.back());
+    log->truth.pop_back();
+  }
+  gap.position = log->truth.size();
+  log->gaps.push_back(std::move(gap));
+}
+
+void Oracle::GiveUp(LogId log, Epoch epoch) { logs_.at(log).given_up = epoch; }
+
+void Oracle::OnLossProposed(LogId id, Epoch epoch, Lsn end, const std::vector<Lsn>& tails, const std::string& who) {
+  const EpochEntry* entry = logs_.at(id).chain.chain.Find(epoch);
+  if (entry == nullptr || entry->closed()) return;  // its compare-and-swap will fail
+  if (static_cast<int>(tails.size()) > static_cast<int>(entry->disks.size()) - entry->ack_quorum) {
+    return Broken(Rule::kLoss, Name(id) + who + " gives records of " + Name(epoch) + " up although " +
+                                   std::to_string(tails.size()) + " of its disks answer");
+  }
+  for (const Lsn tail : tails) {
+    if (tail > end) Broken(Rule::kLoss, Name(id) + who + " gives up what a disk that answers holds" + At(tail));
+  }
 }
 
 // An epoch was closed, or got other disks: from here on its contents are decided.
@@ -161,15 +234,20 @@ void Oracle::Settle(Log* log, const EpochEntry& entry) {
   const LogId id = log->chain.chain.log;
   const Lsn from = std::max(entry.first_lsn, log->chain.chain.trim_lsn + 1);
   const Lsn last = *entry.last_lsn;
-  for (Lsn lsn = last + 1; lsn.value() <= log->truth.size(); lsn = lsn + 1) {
-    const Truth& truth = log->truth[lsn.value() - 1];
-    if (truth.acked && truth.epoch == entry.epoch) {
+  const std::vector<EpochEntry>& epochs = log->chain.chain.epochs;
+  const bool gap_follows = std::any_of(epochs.begin(), epochs.end(), [&](const EpochEntry& above) {
+    return above.epoch == entry.epoch + 1 && above.first_lsn > last + 1;
+  });  // what it had acknowledged may be lost: OpenGap sees to it
+  for (Lsn lsn = last + 1; lsn <= log->Last() && !gap_follows; lsn = lsn + 1) {
+    const Truth* truth = log->At(lsn);
+    if (truth == nullptr) break;  // a gap: of a later epoch
+    if (truth->acked && truth->epoch == entry.epoch) {
       return Broken(Rule::kAckedInEpoch, Name(id) + Name(entry.epoch) + " is closed at " +
                                              std::to_string(last.value()) + " although it had acknowledged" + At(lsn));
     }
   }
   if (last < from) return;
-  for (Lsn lsn = Lsn(std::max(log->truth.size() + 1, from.value())); lsn <= last; lsn = lsn + 1) {
+  for (Lsn lsn = std::max(log->Last() + 1, from); lsn <= last; lsn = lsn + 1) {
     const std::optional<uint64_t> content = ContentAt(entry, id, lsn);
     if (!content.has_value()) {
       return Broken(Rule::kClosedComplete, Name(id) + Name(entry.epoch) + ", closed at " +
@@ -177,7 +255,7 @@ void Oracle::Settle(Log* log, const EpochEntry& entry) {
     }
     Append(log, lsn, *content, entry.epoch, false);
   }
-  if (FullHolders(id, entry, from, last, nullptr) == 0) {
+  if (FullHolders(id, entry, from, last) == 0) {
     Broken(Rule::kClosedComplete, Name(id) + Name(entry.epoch) + ", closed at " + std::to_string(last.value()) +
                                       ", is complete on no live disk");
   }
@@ -189,7 +267,7 @@ void Oracle::CheckCheckpoints(const Log& log, const Chain& before) {
     const bool known = std::any_of(before.checkpoints.begin(), before.checkpoints.end(),
                                    [&](const CheckpointEntry& old) { return old.id == entry.id; });
     if (known) continue;
-    if (entry.lsn.value() > log.truth.size()) {
+    if (!log.StateAt(entry.lsn).has_value()) {
       Broken(Rule::kCheckpoint, Name(chain.log) + "a checkpoint covers LSN " + std::to_string(entry.lsn.value()) +
                                     ", which is not committed");
     }
@@ -204,16 +282,32 @@ void Oracle::OnApplied(LogId id, Lsn expected, Lsn lsn, uint64_t payload, uint64
     return Broken(Rule::kReaderOrder, Name(id) + who + " applies LSN " + std::to_string(lsn.value()) + " where " +
                                           std::to_string(expected.value()) + " comes next");
   }
-  if (lsn.value() > log.truth.size()) {
+  if (log.At(lsn) == nullptr) {
     return Broken(Rule::kReaderContent,
                   Name(id) + who + " applies what is neither acknowledged nor settled," + At(lsn));
   }
-  const Truth& truth = log.truth[lsn.value() - 1];
+  const Truth& truth = *log.At(lsn);
   if (truth.payload != payload) {
     return Broken(Rule::kReaderContent, Name(id) + who + " applies what the log does not hold," + At(lsn));
   }
   if (truth.state != state) {
     Broken(Rule::kSpareState, Name(id) + "the state of " + who + " is not the primary's," + At(lsn));
+  }
+}
+
+// How far a reader had come before differs: what was acknowledged and lost may be in its state. Nothing else may.
+void Oracle::OnLoss(LogId id, Lsn expected, Lsn from, Lsn to, uint64_t state, const std::string& who) {
+  const Log& log = logs_.at(id);
+  if (from != expected) {
+    return Broken(Rule::kReaderOrder, Name(id) + who + " is told of a loss that begins elsewhere," + At(from));
+  }
+  const auto gap =
+      std::find_if(log.gaps.begin(), log.gaps.end(), [&](const Log::Gap& known) { return known.to == to; });
+  if (gap == log.gaps.end() || from <= gap->after || from > gap->after + 1 + gap->lost.size()) {
+    return Broken(Rule::kLoss, Name(id) + who + " is told of a loss where there was none," + At(from));
+  }
+  if (log.StateAt(from - 1) != state) {
+    Broken(Rule::kSpareState, Name(id) + "the state of " + who + " before a loss is not the primary's," + At(from));
   }
 }
 
@@ -223,10 +317,7 @@ void Oracle::OnTrimmedAway(LogId log, Lsn next, const std::string& who) {
 
 void Oracle::OnRollbackAlarm(LogId log, const std::string& text) { Broken(Rule::kAlarm, Name(log) + text); }
 
-uint64_t Oracle::state(LogId id, Lsn lsn) const {
-  const Log& log = logs_.at(id);
-  return lsn == Lsn(0) || lsn.value() > log.truth.size() ? 0 : log.truth[lsn.value() - 1].state;
-}
+uint64_t Oracle::state(LogId id, Lsn lsn) const { return logs_.at(id).StateAt(lsn).value_or(0); }
 
 // ---- what the disks hold ----
 
@@ -258,10 +349,11 @@ bool Oracle::HoldsAll(const DiskId& disk, LogId log, Epoch epoch, Lsn from, Lsn 
   return next > to;
 }
 
-int Oracle::FullHolders(LogId log, const EpochEntry& entry, Lsn from, Lsn to, const DiskId* without) const {
+int Oracle::FullHolders(LogId log, const EpochEntry& entry, Lsn from, Lsn to,
+                        const std::vector<DiskId>& without) const {
   int holders = 0;
   for (const ReplicaRef& ref : entry.disks) {
-    if (without != nullptr && ref.disk == *without) continue;
+    if (std::find(without.begin(), without.end(), ref.disk) != without.end()) continue;
     holders += HoldsAll(ref.disk, log, entry.epoch, from, to);
   }
   return holders;
@@ -277,18 +369,27 @@ bool Oracle::MayLose(const DiskId& disk) const {
         member |= ref.disk == disk;
         lost += ref.disk != disk && holdings_->Find(ref.disk, id, entry.epoch) == nullptr;
       }
-      if (!member) continue;
-      if (!entry.closed()) {
-        if (lost >= entry.ack_quorum) return false;
-        continue;
-      }
+      if (member && !entry.closed() && lost >= entry.ack_quorum) return false;
+    }
+  }
+  return SettledOutlives({disk});
+}
+
+bool Oracle::SettledOutlives(const std::vector<DiskId>& disks) const {
+  const auto lost = [&](const DiskId& disk) { return std::find(disks.begin(), disks.end(), disk) != disks.end(); };
+  for (const auto& [id, log] : logs_) {
+    const Chain& chain = log.chain.chain;
+    for (const EpochEntry& entry : chain.epochs) {
+      const bool member =
+          std::any_of(entry.disks.begin(), entry.disks.end(), [&](const ReplicaRef& ref) { return lost(ref.disk); });
+      if (!member || !entry.closed()) continue;
       const Lsn from = std::max(entry.first_lsn, chain.trim_lsn + 1);
-      if (*entry.last_lsn >= from && FullHolders(id, entry, from, *entry.last_lsn, &disk) == 0) return false;
+      if (*entry.last_lsn >= from && FullHolders(id, entry, from, *entry.last_lsn, disks) == 0) return false;
     }
     for (const CheckpointEntry& entry : chain.checkpoints) {
-      if (std::find(entry.disks.begin(), entry.disks.end(), disk) == entry.disks.end()) continue;
+      if (std::none_of(entry.disks.begin(), entry.disks.end(), lost)) continue;
       const auto left = std::count_if(entry.disks.begin(), entry.disks.end(), [&](const DiskId& other) {
-        return other != disk && holdings_->HoldsCheckpoint(other, id, entry.id);
+        return !lost(other) && holdings_->HoldsCheckpoint(other, id, entry.id);
       });
       if (left == 0) return false;
     }
@@ -302,7 +403,7 @@ const EpochEntry* Oracle::Thin(LogId id, int disks_left) const {
     if (!entry.closed()) continue;
     const Lsn from = std::max(entry.first_lsn, chain.trim_lsn + 1);
     const int wanted = std::min(std::max(chain.replicas_target, entry.ack_quorum), disks_left);
-    if (*entry.last_lsn >= from && FullHolders(id, entry, from, *entry.last_lsn, nullptr) < wanted) return &entry;
+    if (*entry.last_lsn >= from && FullHolders(id, entry, from, *entry.last_lsn) < wanted) return &entry;
   }
   return nullptr;
 }
@@ -317,8 +418,8 @@ void Oracle::CheckOneContent(LogId id, const EpochEntry& entry, Lsn from, Lsn to
       BatchIterator records(*batch.batch);
       Record record;
       while (records.Next(&record)) {
-        if (record.lsn < from || record.lsn > to || record.lsn.value() > log.truth.size()) continue;
-        if (DecodePayload(record.payload) == log.truth[record.lsn.value() - 1].payload) continue;
+        const Truth* truth = record.lsn < from || record.lsn > to ? nullptr : log.At(record.lsn);
+        if (truth == nullptr || DecodePayload(record.payload) == truth->payload) continue;
         return Broken(Rule::kOneContent, Name(id) + Name(entry.epoch) + ": disk " + testing::DiskName(ref.disk) +
                                              " holds another record" + At(record.lsn));
       }
@@ -334,17 +435,18 @@ void Oracle::Audit() {
       if (entry.closed()) {
         if (*entry.last_lsn < from) continue;
         CheckOneContent(id, entry, from, *entry.last_lsn);
-        if (FullHolders(id, entry, from, *entry.last_lsn, nullptr) == 0) {
+        if (FullHolders(id, entry, from, *entry.last_lsn) == 0) {
           return Broken(Rule::kClosedComplete, Name(id) + Name(entry.epoch) + " is complete on no live disk any more");
         }
         continue;
       }
-      for (Lsn lsn = from; lsn.value() <= log.truth.size(); lsn = lsn + 1) {
+      if (log.given_up == entry.epoch) continue;
+      for (Lsn lsn = from; lsn <= log.Last(); lsn = lsn + 1) {
         const std::optional<uint64_t> content = ContentAt(entry, id, lsn);
         if (!content.has_value()) {
           return Broken(Rule::kAckedReadable, Name(id) + "acknowledged and on no live disk" + At(lsn));
         }
-        if (*content != log.truth[lsn.value() - 1].payload) {
+        if (*content != log.At(lsn)->payload) {
           return Broken(Rule::kAckedReadable, Name(id) + "acknowledged, and something else is stored" + At(lsn));
         }
       }

@@ -40,8 +40,9 @@ enum class Rule : uint8_t {
   kRetiredSilent,    // a retired disk vouches for nothing: no append, seal or barrier succeeds on it
   kLiveRepair,       // when faults stop, closed epochs get back as many full replicas as they should have
   kAlarm,            // nobody cries that the metadata was rolled back when it was not
-  kCheckFailed,      // a core's own UNDERSTUDY_CHECK
-  kLivelock,         // somebody asks for its tick for ever
+  kLoss,         // records are given up only as the operator accepted, when too few disks answer, and readers hear it
+  kCheckFailed,  // a core's own UNDERSTUDY_CHECK
+  kLivelock,     // somebody asks for its tick for ever
 };
 inline constexpr int kRules = static_cast<int>(Rule::kLivelock) + 1;
 const char* RuleName(Rule rule);  // "acked-on-quorum"
@@ -92,19 +93,29 @@ class Oracle {
   // A reader's records from `next` on were trimmed away although `held` (a pin that has not expired, or none) kept
   // them.
   void OnTrimmedAway(LogId log, Lsn next, const std::string& who);
+  // The operator gives up what only the lost disks of `epoch` hold; before, its records may be on no live disk.
+  void GiveUp(LogId log, Epoch epoch);
+  // A takeover proposes to end `epoch` at `end` and to give up what lies above; the disks that answer it and have not
+  // failed since say that they hold the epoch up to `tails`.
+  void OnLossProposed(LogId log, Epoch epoch, Lsn end, const std::vector<Lsn>& tails, const std::string& who);
+  // A reader at `expected` with `state` is told that [from, to] never come.
+  void OnLoss(LogId log, Lsn expected, Lsn from, Lsn to, uint64_t state, const std::string& who);
   void OnRollbackAlarm(LogId log, const std::string& text);
   // Disks were lost, or a run ends: everything settled must still be there.
   void Audit();
 
   // ---- what is known ----
   const VersionedChain& chain(LogId log) const { return logs_.at(log).chain; }
-  Lsn settled(LogId log) const { return Lsn(logs_.at(log).truth.size()); }  // contents up to here are decided
+  Lsn settled(LogId log) const { return logs_.at(log).Last(); }                      // contents up to here are decided
+  std::optional<Epoch> given_up(LogId log) const { return logs_.at(log).given_up; }  // and still open
   uint64_t state(LogId log, Lsn lsn) const;  // of a state machine that has applied everything up to there
   uint64_t acked() const { return acked_; }
   // Closed epochs of `log` that fewer than min(E, `disks_left`) of their disks hold in full; the first of them.
   const EpochEntry* Thin(LogId log, int disks_left) const;
   // Whether the cluster may lose `disk` for good without losing anything acknowledged: the table of survivable faults.
   bool MayLose(const DiskId& disk) const;
+  // Whether every closed epoch and checkpoint outlives the loss of all of `disks` at once.
+  bool SettledOutlives(const std::vector<DiskId>& disks) const;
 
  private:
   struct Truth {
@@ -115,17 +126,32 @@ class Oracle {
   };
   struct Log {
     VersionedChain chain;
-    std::vector<Truth> truth;  // of LSN i + 1
+    std::vector<Truth> truth;  // in order, without what was given up
+    // LSNs that an accepted loss skipped: (after, to]. The first of them may have been acknowledged once.
+    struct Gap {
+      Lsn after;
+      Lsn to;
+      size_t position = 0;  // in truth, of to + 1
+      std::vector<Truth> lost;
+    };
+    std::vector<Gap> gaps;
+    std::optional<Epoch> given_up;
+
+    Lsn Last() const;
+    Truth* At(Lsn lsn);  // null: never known, or skipped
+    const Truth* At(Lsn lsn) const { return const_cast<Log*>(this)->At(lsn); }
+    std::optional<uint64_t> StateAt(Lsn lsn) const;
   };
   void CheckEpochs(const Log& before, const VersionedChain& now);
   void Settle(Log* log, const EpochEntry& closed);
+  void OpenGap(Log* log, const Chain& before, const EpochEntry& opened);
   void CheckCheckpoints(const Log& log, const Chain& before);
   bool Append(Log* log, Lsn lsn, uint64_t payload, Epoch epoch, bool acked);
   // The payload at `lsn` of `entry` on a live disk; nullopt: on none.
   std::optional<uint64_t> ContentAt(const EpochEntry& entry, LogId log, Lsn lsn) const;
   // Holds all of `entry` from `from` to `to` and is trusted.
   bool HoldsAll(const DiskId& disk, LogId log, Epoch epoch, Lsn from, Lsn to) const;
-  int FullHolders(LogId log, const EpochEntry& entry, Lsn from, Lsn to, const DiskId* without) const;
+  int FullHolders(LogId log, const EpochEntry& entry, Lsn from, Lsn to, const std::vector<DiskId>& without = {}) const;
   void CheckOneContent(LogId id, const EpochEntry& entry, Lsn from, Lsn to);
 
   const Holdings* holdings_;
@@ -136,6 +162,8 @@ class Oracle {
 
 // The simulated application's records are one 64-bit number each (and padding), its state a hash over them.
 uint64_t NextState(uint64_t state, Lsn lsn, uint64_t payload);
+// After a loss it begins afresh, so that all agree again, however far each of them had come before.
+uint64_t StateAfterLoss(Lsn to);
 std::string EncodePayload(uint64_t payload, size_t padding);
 uint64_t DecodePayload(std::string_view bytes);
 

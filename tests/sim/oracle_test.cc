@@ -111,6 +111,113 @@ TEST_F(OracleTest, AnOrdinaryLifeIsFine) {
   ExpectFine();
 }
 
+class LossTest : public OracleTest {
+ protected:
+  // Records 1 to 5 are acknowledged; then disks 1 and 2 are lost, and the third holds three of them.
+  LossTest() {
+    Ack(1, kA, 1, 5);
+    disks_.Put(3, 1, 1, 3);
+    disks_.lost.insert(D(1));
+    disks_.lost.insert(D(2));
+  }
+  void CloseWithGap(uint64_t last, uint64_t first) {
+    chain_.chain.epochs.back().last_lsn = Lsn(last);
+    Open(2, kB, first);
+  }
+  // Of somebody who has applied everything up to there.
+  static uint64_t State(uint64_t last) {
+    uint64_t state = 0;
+    for (uint64_t lsn = 1; lsn <= last; ++lsn) state = NextState(state, Lsn(lsn), 100 + lsn);
+    return state;
+  }
+};
+
+TEST_F(LossTest, AcceptedAndSaidIsFine) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  oracle_.Audit();
+  oracle_.OnLossProposed(kLog, Epoch(1), Lsn(3), {Lsn(3)}, "b");
+  CloseWithGap(3, 1000);
+  EXPECT_FALSE(oracle_.given_up(kLog).has_value());
+  oracle_.OnLoss(kLog, Lsn(4), Lsn(4), Lsn(999), State(3), "fresh");
+  oracle_.OnLoss(kLog, Lsn(6), Lsn(6), Lsn(999), State(5), "a spare that had come further");
+  disks_.lost.clear();
+  for (uint64_t lsn = 1000; lsn <= 1001; ++lsn) {
+    disks_.Put(1, 2, lsn, lsn);
+    disks_.Put(2, 2, lsn, lsn);
+    oracle_.OnAcked(kLog, Epoch(2), kB, Lsn(lsn), 100 + lsn, "b");
+  }
+  EXPECT_EQ(oracle_.settled(kLog), Lsn(1001));
+  const uint64_t state = NextState(StateAfterLoss(Lsn(999)), Lsn(1000), 1100);
+  oracle_.OnApplied(kLog, Lsn(1000), Lsn(1000), 1100, state, "fresh");
+  EXPECT_EQ(oracle_.state(kLog, Lsn(1000)), state);
+  EXPECT_EQ(oracle_.state(kLog, Lsn(5)), State(5)) << "a checkpoint may cover what the log has lost";
+  oracle_.Audit();
+  ExpectFine();
+}
+
+TEST_F(LossTest, NobodyAcceptedIt) {
+  CloseWithGap(3, 1000);
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, LsnsThatWereAcknowledgedComeAgain) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  CloseWithGap(3, 5);
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, WithoutAGapItIsSilent) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  CloseWithGap(3, 4);
+  Expect(Rule::kAckedInEpoch);
+}
+
+TEST_F(LossTest, AcceptanceIsForOneEpoch) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  CloseWithGap(3, 1000);
+  chain_.chain.epochs.back().last_lsn = Lsn(999);
+  Open(3, kA, 5000);
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, EnoughDisksAnswer) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  oracle_.OnLossProposed(kLog, Epoch(1), Lsn(3), {Lsn(3), Lsn(2)}, "b");
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, WhoAnswersHoldsMore) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  oracle_.OnLossProposed(kLog, Epoch(1), Lsn(2), {Lsn(3)}, "b");
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, AReaderIsToldOfOneThatWasNone) {
+  oracle_.OnLoss(kLog, Lsn(4), Lsn(4), Lsn(999), State(3), "r");
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, AReaderIsToldOfMoreThanWasLost) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  CloseWithGap(3, 1000);
+  oracle_.OnLoss(kLog, Lsn(3), Lsn(3), Lsn(999), State(2), "r");
+  Expect(Rule::kLoss);
+}
+
+TEST_F(LossTest, StateBeforeItIsWrong) {
+  oracle_.GiveUp(kLog, Epoch(1));
+  CloseWithGap(3, 1000);
+  oracle_.OnLoss(kLog, Lsn(4), Lsn(4), Lsn(999), State(2), "r");
+  Expect(Rule::kSpareState);
+}
+
+TEST_F(LossTest, AClosedEpochMustOutliveIt) {
+  EXPECT_TRUE(oracle_.SettledOutlives({D(3)})) << "nothing is settled yet";
+  oracle_.GiveUp(kLog, Epoch(1));
+  CloseWithGap(3, 1000);
+  EXPECT_FALSE(oracle_.SettledOutlives({D(3)}));
+}
+
 TEST_F(OracleTest, AckedOnQuorum) {
   disks_.Put(1, 1, 1, 1);
   oracle_.OnCommit(kLog, Epoch(1), Lsn(0), Lsn(1), "w");
@@ -221,7 +328,7 @@ TEST_F(OracleTest, GapBetweenEpochs) {
   Ack(1, kA, 1, 3);
   chain_.chain.epochs.back().last_lsn = Lsn(3);
   Open(2, kB, 5);
-  Expect(Rule::kChainValid);
+  Expect(Rule::kLoss);
 }
 
 TEST_F(OracleTest, CommitGoesBack) {

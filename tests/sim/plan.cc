@@ -44,6 +44,7 @@ const std::vector<ActionInfo>& Actions() {
       {"checkpoint", {"log"}},
       {"burst", {"log", "batches"}},
       {"quiet", {"log", "for_us"}},
+      {"give-up", {"program", "pick", "silent", "down_us", "accept_us"}},
   };
   return kActions;
 }

@@ -50,6 +50,7 @@ enum class Action : uint8_t {
   kCheckpoint,
   kBurst,
   kQuiet,
+  kGiveUp,  // so many disks of the open epoch are lost, with its writer, that only an accepted loss helps
   kCount,
 };
 

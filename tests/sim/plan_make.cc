@@ -90,10 +90,22 @@ Event Draw(const Plan& plan, Action action, int64_t at_us, Stream* draw) {
     case Action::kQuiet:
       event.args = {below(plan.logs), Window(draw)};
       break;
+    case Action::kGiveUp:
+      event.args = {program, below(1'000'000), draw->Chance(500), draw->Between(1000, 60'000),
+                    draw->Between(1000, 60'000)};
+      break;
     default:
       event.args = {program};
   }
   return event;
+}
+
+// What few plans have. From numbers of its own, so that the rest of a plan does not depend on it.
+void AddRare(Plan* plan) {
+  Stream draw(Mix(plan->seed, 0x4A4E));
+  if (plan->logs == 1 && draw.Chance(60)) {
+    plan->events.push_back(Draw(*plan, Action::kGiveUp, draw.Between(20'000, plan->run_us), &draw));
+  }
 }
 
 }  // namespace
@@ -156,6 +168,7 @@ Plan MakePlan(uint64_t seed) {
       break;
     }
   }
+  AddRare(&plan);
   std::stable_sort(plan.events.begin(), plan.events.end(),
                    [](const Event& a, const Event& b) { return a.at_us < b.at_us; });
   return plan;

@@ -44,6 +44,7 @@ Stage::Stage(const Plan& plan, Coverage* coverage)
     for (auto& disk : disks_) all.push_back(disk.get());
     return all;
   };
+  around.calm = [this] { return calm_; };
   int number = 0;
   for (int l = 1; l <= plan.logs; ++l) {
     Chain chain;
@@ -287,6 +288,8 @@ void Stage::DoToProgram(const Event& event) {
     case Action::kChangeReplicas:
       if (writer != nullptr) writer->ChangeReplicas(static_cast<uint64_t>(args[1]), args[2] * 1000);
       return;
+    case Action::kGiveUp:
+      return GiveUp(event, 50);
     case Action::kFollow:
       if (!target.writing() && !target.following()) target.Follow();
       return;
@@ -297,6 +300,62 @@ void Stage::DoToProgram(const Event& event) {
     default:
       UNDERSTUDY_CHECK(false);
   }
+}
+
+// Too many disks of the open epoch are gone, and its writer: no takeover finds coverage, and an operator gives up what
+// only they hold. Nothing that was settled before may hang on them, nor may be about to: a closed epoch that is on no
+// disk is beyond help. Of the disks one may be merely away.
+void Stage::GiveUp(const Event& event, int tries) {
+  Application& target = program(event.args[0]);
+  const LogId of = target.log();
+  const EpochEntry* last = metadata_.value(of).chain.last();
+  if (plan_.logs > 1 || last == nullptr || last->closed() || oracle_.given_up(of).has_value() || calm_) return;
+  if (metadata_.CasUnderWay(of)) {
+    if (tries > 0) world_.After(kNsPerMs, [this, &event, tries] { GiveUp(event, tries - 1); });
+    return;
+  }
+  Stream pick(static_cast<uint64_t>(event.args[1]));
+  std::vector<Disk*> members;
+  int lost = 0;
+  for (const ReplicaRef& ref : last->disks) {
+    Disk* member = disks_[static_cast<size_t>(Disk::NumberOf(ref.disk)) - 1].get();
+    if (member->trusted(ref.disk)) {
+      members.insert(members.begin() + static_cast<std::ptrdiff_t>(pick.Below(members.size() + 1)), member);
+    } else {
+      ++lost;
+    }
+  }
+  const int most = static_cast<int>(pick.Between(last->ack_quorum, static_cast<int64_t>(last->disks.size())));
+  std::vector<DiskId> victims;
+  for (const Disk* member : members) {
+    if (lost == most) break;
+    victims.push_back(member->id());
+    const bool outlived = oracle_.SettledOutlives(victims);
+    if (!outlived) victims.pop_back();
+    lost += outlived;
+  }
+  if (lost < last->ack_quorum) return;
+  coverage_->Hit(Fault::epoch_given_up);
+  for (auto& program : programs_) {  // the old writer's node is off; who takes over may count on what is lost now
+    if (program->writing() || program->taking_over()) program->Kill();
+  }
+  oracle_.GiveUp(of, last->epoch);
+  bool silent = event.args[2] != 0;
+  for (const DiskId& victim : victims) {
+    Disk& gone = *disks_[static_cast<size_t>(Disk::NumberOf(victim)) - 1];
+    losses_.push_back(world_.now());
+    if (std::exchange(silent, false)) {
+      gone.Crash(CrashPoint::kNow, true, 0, event.args[3] * 1000);
+    } else {
+      gone.Wipe(event.args[3] * 1000);
+    }
+  }
+  world_.After(event.args[4] * 1000, [this, &target, of, epoch = last->epoch] {
+    if (oracle_.given_up(of) != epoch || target.writing()) return;
+    if (!target.taking_over()) target.TakeOver(epoch);
+    target.AcceptLoss();
+  });
+  oracle_.Audit();
 }
 
 }  // namespace understudy::sim

@@ -43,6 +43,7 @@ class Stage : public Holdings {
   Application* WriterOf(LogId log);  // that accepts; null: none
   Epoch LastEpoch(LogId log) const;
   bool MayLose(const Disk& disk) const;
+  void GiveUp(const Event& event, int tries);
   void Sample();
 
   // stage_settle.cc

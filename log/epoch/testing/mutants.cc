@@ -31,6 +31,8 @@ const std::vector<MutantInfo>& Mutants() {
       {Mutant::kCommitPerLog, "commit-per-log", "the commit is kept per log instead of per epoch"},
       {Mutant::kKeepEnd, "keep-end", "a takeover keeps T when a disk left coverage"},
       {Mutant::kRepairFromShort, "repair-from-short", "a copy ends at a short source and counts as complete"},
+      {Mutant::kLossDespiteCoverage, "loss-despite-coverage", "an accepted loss is taken while enough disks answer"},
+      {Mutant::kLossWithoutGap, "loss-without-gap", "an accepted loss leaves no gap: lost LSNs come again"},
   };
   return kMutants;
 }

@@ -130,7 +130,7 @@ void TestCluster::StartLogServer(int index) {
   if (static_cast<size_t>(index) < zones_.size()) options.zone = zones_[static_cast<size_t>(index)];
   options.data_dir = directory_.path() + "/" + options.node;
   options.listen = server.address.empty() ? "127.0.0.1:0" : server.address;
-  options.segment_bytes = 8u << 20;
+  options.segment_bytes = 16u << 20;  // the largest batch fits in one
   auto loop = std::make_unique<LoopThreads>(0);
   Result<std::unique_ptr<LogNode>> node =
       LogNode::Open(loop->loop(), SystemRandom(), SystemFileSystem(), store_.get(), options);

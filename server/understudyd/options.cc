@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "log/env/small_files.h"
+#include "log/format/batch.h"
 #include "server/agent/agent.h"
 
 namespace understudy {
@@ -47,7 +48,11 @@ constexpr Bounded kTakeoverTimeout = {"takeover-timeout-ms",
 constexpr Bounded kLease = {"lease-ms", 1500, 200, 60'000, "ms", "several coordinators: the leader's lease"};
 constexpr Bounded kSampleInterval = {"sample-interval-ms", 1000, kSampleIntervalMsMin,
                                      kSampleIntervalMsMax, "ms", "between two samples of a node's health"};
-constexpr Bounded kSegment = {"segment-bytes", 64 << 20, 64 << 10, 1 << 30, "bytes", "of one journal file"};
+// A batch goes into one segment whole: a segment that the largest does not fit in would refuse it for ever, and its
+// writer would wait.
+constexpr int64_t kSegmentMin = 16 << 20;
+static_assert(kSegmentMin >= 3 * static_cast<int64_t>(kBatchBytesMax) / 2);
+constexpr Bounded kSegment = {"segment-bytes", 64 << 20, kSegmentMin, 1 << 30, "bytes", "of one journal file"};
 constexpr Bounded kLogQuota = {
     "log-quota-bytes",
     -1,

@@ -55,7 +55,9 @@ TEST(DaemonOptionsTest, EveryErrorNamesItsFlag) {
   EXPECT_THAT(ErrorOf({"--nodes", "n1:7001,n2:7001"}), HasSubstr("given twice"));
   EXPECT_THAT(ErrorOf({"--labels", "rack"}), HasSubstr("--labels"));
   EXPECT_THAT(ErrorOf({"--cluster", "a/b"}), HasSubstr("--cluster"));
-  EXPECT_THAT(ErrorOf({"--segment-bytes", "12"}), HasSubstr("--segment-bytes"));
+  EXPECT_THAT(
+      ErrorOf({"--segment-bytes", "8388608"}),
+      HasSubstr("--segment-bytes: 8388608 is out of bounds: of one journal file, 16777216 to 1073741824 bytes"));
   EXPECT_THAT(ErrorOf({"--log-quota-bytes", "-2"}), HasSubstr("--log-quota-bytes"));
   EXPECT_THAT(ErrorOf({"--repair-after-ms", "1"}), HasSubstr("--repair-after-ms"));
   EXPECT_THAT(ErrorOf({"--repair-bytes-per-second", "1000"}), HasSubstr("--repair-bytes-per-second"));

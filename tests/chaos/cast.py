@@ -73,7 +73,7 @@ class Cast:
         for name in LOGS:
             host = self.hosts[name]
             self.add(host, "log", [daemon, "log", "--data-dir", host.data / "disk", "--node", name, "--log-listen",
-                                   f"{host.ip}:7401", "--coordinators", self.coordinators, "--segment-bytes", 8 << 20,
+                                   f"{host.ip}:7401", "--coordinators", self.coordinators, "--segment-bytes", 16 << 20,
                                    "--insecure"], skewed)
         for name in NODES:
             host = self.hosts[name]

@@ -31,11 +31,11 @@ class FullDiskTest : public ::testing::Test {
   void SetUp() override {
     disk_ = folder_.path() + "/disk";
     ASSERT_TRUE(SystemFileSystem()->CreateDir(disk_).ok());
-    if (mount("none", disk_.c_str(), "tmpfs", 0, "size=40m") != 0) GTEST_SKIP() << "may not mount a tmpfs here";
+    if (mount("none", disk_.c_str(), "tmpfs", 0, "size=160m") != 0) GTEST_SKIP() << "may not mount a tmpfs here";
     mounted_ = true;
     // Space that can be given back.
     auto ballast = SystemFileSystem()->OpenForWrite(disk_ + "/ballast", FileSystem::OpenMode::kCreate);
-    ASSERT_TRUE(ballast.ok() && (*ballast)->WriteZeros(0, 12u << 20).ok());
+    ASSERT_TRUE(ballast.ok() && (*ballast)->WriteZeros(0, 48u << 20).ok());
     server_ = std::make_unique<ServerProcess>(disk_ + "/data");
   }
   void TearDown() override {

@@ -193,7 +193,7 @@ TEST_F(RepairE2eTest, WipedAndDamagedDisksAreMadeGood) {
   options.node = "writer";
   options.replicas = 3;
   options.ack_quorum = 2;
-  options.batch_bytes_max = 64u << 10;  // a batch fits in one of these servers' small segments
+  options.batch_bytes_max = 64u << 10;  // many batches: damage in the middle of the journal is no torn tail
   auto opened = Log::Open(options, "test", true);
   ASSERT_TRUE(opened.ok()) << opened.status().ToString();
   Log* log = opened->get();

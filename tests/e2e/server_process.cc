@@ -70,7 +70,7 @@ ServerProcess::~ServerProcess() { Kill(); }
 
 void ServerProcess::Start(std::vector<std::string> more_flags) {
   std::vector<std::string> flags = {"--data-dir",   data_dir_, "--listen",        coordinator_,
-                                    "--log-listen", log_,      "--segment-bytes", "1048576"};
+                                    "--log-listen", log_,      "--segment-bytes", "16777216"};
   if (!role_.empty()) flags.insert(flags.begin(), role_);
   flags.insert(flags.end(), more_flags.begin(), more_flags.end());
   auto process = Process::Spawn({UNDERSTUDYD_PROGRAM, std::move(flags), {}, data_dir_ + ".output"});

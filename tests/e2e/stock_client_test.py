@@ -55,7 +55,7 @@ class Server:
         self.folder = tempfile.mkdtemp(prefix="stock-client-")
         self.process = subprocess.Popen(
             [UNDERSTUDYD, "--data-dir", self.folder, "--cluster", "stock", "--listen", "127.0.0.1:0", "--log-listen",
-             "127.0.0.1:0", "--segment-bytes", str(1 << 20)], stderr=subprocess.PIPE, text=True)
+             "127.0.0.1:0", "--segment-bytes", str(16 << 20)], stderr=subprocess.PIPE, text=True)
         self.coordinator = self.address(r"coordinator and metadata on (\S+)")
         self.log = self.address(r"log server on (\S+)")
 

@@ -54,6 +54,29 @@ TEST(CommandTest, ParsesAndNamesWhatIsWrong) {
   EXPECT_THAT(error({"a", "--coordinator"}), HasSubstr("--coordinator"));
 }
 
+TEST(CommandTest, ListsRealsAndAllTheRest) {
+  const Command command = {
+      "test",
+      "Tests",
+      {"MODEL", "TRACES..."},
+      {{"predictor", Option::kList, "NAME", "", "which", 0, 0}, {"horizon", Option::kReal, "S", "60", "ahead", 1, 100}},
+      "Details.\n",
+      nullptr};
+  const Result<Arguments> arguments =
+      ParseArguments(command, {"m", "a", "--predictor", "x", "b", "--horizon", "2.5", "--predictor", "y:{\"z\": 1}"});
+  ASSERT_TRUE(arguments.ok()) << arguments.status().ToString();
+  EXPECT_EQ(arguments->Text("MODEL"), "m");
+  EXPECT_THAT(arguments->List("TRACES"), testing::ElementsAre("a", "b"));
+  EXPECT_THAT(arguments->List("predictor"), testing::ElementsAre("x", "y:{\"z\": 1}"));
+  EXPECT_EQ(arguments->Real("horizon"), 2.5);
+  EXPECT_EQ(ParseArguments(command, {"m", "a"})->Real("horizon"), 60);
+  EXPECT_THAT(ParseArguments(command, {"m", "a"})->List("predictor"), testing::IsEmpty());
+  EXPECT_EQ(ParseArguments(command, {"m"}).status().message(), "TRACES is required");
+  for (const char* wrong : {"0.5", "101", "nan", "2s", ""}) {
+    EXPECT_EQ(ParseArguments(command, {"m", "a", std::string("--horizon=") + wrong}).ok(), false) << wrong;
+  }
+}
+
 TEST(CommandTest, HelpAndSuggestions) {
   const std::string help = Help(kCommand);
   EXPECT_THAT(help, HasSubstr("Usage: understudy test SERVICE [NODE] [options]"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -36,8 +37,9 @@ std::vector<Option> AllOptions(const Command& command) {
   return all;
 }
 
-// "[NODE]" -> NODE, optional.
+// "[NODE]" -> NODE, optional; "TRACES..." -> TRACES, one or more.
 std::string PositionalName(const std::string& text) {
+  if (text.ends_with("...")) return text.substr(0, text.size() - 3);
   return text.front() == '[' ? text.substr(1, text.size() - 2) : text;
 }
 
@@ -53,6 +55,18 @@ Status CheckNumber(const Option& option, const std::string& text) {
   }
   if (used != text.size() || value < option.min || value > option.max) {
     return Invalid("--" + std::string(option.name) + ": '" + text + "' is not a whole number from " +
+                   std::to_string(option.min) + " to " + std::to_string(option.max));
+  }
+  return {};
+}
+
+Status CheckReal(const Option& option, const std::string& text) {
+  double value = 0;
+  const std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool read = result.ec == std::errc() && result.ptr == text.data() + text.size();
+  // NaN fails both comparisons.
+  if (!read || !(value >= static_cast<double>(option.min) && value <= static_cast<double>(option.max))) {
+    return Invalid("--" + std::string(option.name) + ": '" + text + "' is not a number from " +
                    std::to_string(option.min) + " to " + std::to_string(option.max));
   }
   return {};
@@ -90,6 +104,18 @@ std::string Arguments::coordinators() const {
 
 int64_t Arguments::Number(const std::string& name) const { return std::stoll(Text(name)); }
 
+double Arguments::Real(const std::string& name) const {
+  const std::string text = Text(name);
+  double value = 0;
+  UNDERSTUDY_CHECK(std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc());
+  return value;
+}
+
+std::vector<std::string> Arguments::List(const std::string& name) const {
+  const auto found = lists.find(name);
+  return found == lists.end() ? std::vector<std::string>() : found->second;
+}
+
 bool Arguments::Flag(const std::string& name) const { return Given(name); }
 
 bool Arguments::Given(const std::string& name) const {
@@ -103,6 +129,8 @@ Result<Arguments> ParseArguments(const Command& command, const std::vector<std::
   for (const Option& option : options) {
     if (option.kind == Option::kFlag) {
       description.add_options()(option.name, option.help);
+    } else if (option.kind == Option::kList) {
+      description.add_options()(option.name, po::value<std::vector<std::string>>()->composing(), option.help);
     } else {
       description.add_options()(option.name, po::value<std::string>(), option.help);
     }
@@ -122,10 +150,16 @@ Result<Arguments> ParseArguments(const Command& command, const std::vector<std::
   for (const Option& option : options) {
     arguments.given[option.name] = values.count(option.name) > 0;
     if (option.kind == Option::kFlag) continue;
+    if (option.kind == Option::kList) {
+      if (values.count(option.name) > 0)
+        arguments.lists[option.name] = values[option.name].as<std::vector<std::string>>();
+      continue;
+    }
     std::string text = option.fallback;
     if (values.count(option.name) > 0) {
       text = values[option.name].as<std::string>();
       if (option.kind == Option::kNumber) UNDERSTUDY_RETURN_IF_ERROR(CheckNumber(option, text));
+      if (option.kind == Option::kReal) UNDERSTUDY_RETURN_IF_ERROR(CheckReal(option, text));
     }
     arguments.values[option.name] = text;
   }
@@ -133,7 +167,8 @@ Result<Arguments> ParseArguments(const Command& command, const std::vector<std::
 
   const std::vector<std::string> given =
       values.count("positional") > 0 ? values["positional"].as<std::vector<std::string>>() : std::vector<std::string>();
-  if (given.size() > command.positionals.size()) {
+  const bool takes_rest = !command.positionals.empty() && std::string(command.positionals.back()).ends_with("...");
+  if (given.size() > command.positionals.size() && !takes_rest) {
     return Invalid("'" + given[command.positionals.size()] + "' is one argument too many");
   }
   for (size_t i = 0; i < command.positionals.size(); ++i) {
@@ -141,6 +176,9 @@ Result<Arguments> ParseArguments(const Command& command, const std::vector<std::
     if (i >= given.size() && command.positionals[i][0] != '[') return Invalid(name + " is required");
     arguments.values[name] = i < given.size() ? given[i] : "";
     arguments.given[name] = i < given.size();
+    if (i + 1 == command.positionals.size() && takes_rest) {
+      arguments.lists[name] = {given.begin() + static_cast<int64_t>(i), given.end()};
+    }
   }
   return arguments;
 }

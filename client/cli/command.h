@@ -17,13 +17,19 @@ inline constexpr int kExitUsage = 2;        // the command line is wrong
 inline constexpr int kExitUnreachable = 3;  // no coordinator answers
 
 struct Option {
-  enum Kind { kFlag, kText, kNumber };
+  enum Kind {
+    kFlag,
+    kText,
+    kNumber,  // whole
+    kReal,    // with a decimal point if need be
+    kList,    // a text, any number of times
+  };
   const char* name;  // "records"
   Kind kind = kFlag;
   const char* value = "";  // what --help calls its value: "N"
   const char* fallback = "";
   const char* help = "";
-  int64_t min = 0, max = 0;  // of a kNumber
+  int64_t min = 0, max = 0;  // of a kNumber or kReal
 };
 
 // The command line, parsed and checked.
@@ -31,7 +37,10 @@ class Arguments {
  public:
   std::string Text(const std::string& name) const;
   int64_t Number(const std::string& name) const;
+  double Real(const std::string& name) const;
   bool Flag(const std::string& name) const;
+  // The values of a kList, or of the positional that takes all the rest; in the order of the command line.
+  std::vector<std::string> List(const std::string& name) const;
   bool Given(const std::string& name) const;  // on the command line, rather than by default
 
   // "HOST:PORT,...": --coordinators, else --coordinator (the older name of it), else the environment's
@@ -43,13 +52,14 @@ class Arguments {
   std::string program_path;  // of this program, for finding what lies beside it
 
   std::map<std::string, std::string> values;
+  std::map<std::string, std::vector<std::string>> lists;
   std::map<std::string, bool> given;
 };
 
 struct Command {
   const char* name;                      // "service apply"
   const char* summary;                   // one line
-  std::vector<const char*> positionals;  // "SERVICE"; "[NODE]" is optional
+  std::vector<const char*> positionals;  // "SERVICE"; "[NODE]" is optional; "TRACES...", the last, takes one or more
   std::vector<Option> options;           // besides those that all commands have
   const char* details;                   // what it does; examples; exit codes
   int (*run)(const Arguments& arguments);

@@ -1,12 +1,15 @@
 #include "client/examples/resp_kv/debug_faults.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <string>
 #include <system_error>
 
 namespace understudy::resp_kv {
@@ -15,11 +18,33 @@ DebugFaults::~DebugFaults() {
   for (const int fd : fds_) {
     ::close(fd);
   }
+  if (scratch_ >= 0) ::close(scratch_);
 }
 
 void DebugFaults::Stall(int64_t ms) { ::poll(nullptr, 0, static_cast<int>(ms)); }
 
+void DebugFaults::WriteScratch() {
+  io_bytes_ = std::min(io_bytes_ + io_creep_bytes_, kIoBytesMax);
+  // tidy: allow(file): a fault made on purpose, for which the log's files are of no use
+  if (scratch_ < 0) scratch_ = ::open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  const std::string block(1 << 20, '#');
+  bool good = scratch_ >= 0;
+  for (int64_t at = 0; good && at < io_bytes_;) {
+    const auto size = static_cast<size_t>(std::min<int64_t>(io_bytes_ - at, static_cast<int64_t>(block.size())));
+    // tidy: allow(file): as above
+    const ssize_t written = ::pwrite(scratch_, block.data(), size, at);
+    good = written > 0;
+    at += written;
+  }
+  // tidy: allow(file): as above
+  if (!good || ::fdatasync(scratch_) != 0) {
+    std::perror("resp_kv: DEBUG IOCREEP");
+    io_creep_bytes_ = 0;
+  }
+}
+
 void DebugFaults::Tick() {
+  if (++ticks_ % (1000 / kTickMs) == 0 && io_creep_bytes_ > 0) WriteScratch();
   if (const auto bytes = static_cast<size_t>(leak_bytes_per_second_ * kTickMs / 1000); bytes > 0) {
     constexpr size_t kPage = 4096;
     auto block = std::make_unique<char[]>(bytes);  // zeroed, but the kernel may still share the zero page
@@ -48,7 +73,8 @@ void DebugFaults::Tick() {
         never.wait(lock, stop, [] { return false; });
       });
     } catch (const std::system_error& error) {
-      std::fprintf(stderr, "resp_kv: DEBUG THREADLEAK: no further thread after %zu: %s\n", threads_.size(), error.what());
+      std::fprintf(stderr, "resp_kv: DEBUG THREADLEAK: no further thread after %zu: %s\n", threads_.size(),
+                   error.what());
       std::abort();
     }
   }

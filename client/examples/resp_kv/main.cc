@@ -49,7 +49,7 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_status) {
                         "linearizable: each read is behind a round to the log servers, shared with others; local: no "
                         "round, but a primary that was cut off and replaced may answer stale reads for a second");
   options.add_options()("enable-debug-command", po::value(&debug)->default_value(debug)->value_name("no|local|yes"),
-                        "who may use DEBUG LEAK, FDLEAK, THREADLEAK and STALL");
+                        "who may use DEBUG LEAK, FDLEAK, THREADLEAK, IOCREEP, STALL");
   try {
     po::variables_map values;
     po::store(po::command_line_parser(argc, argv).options(options).positional({}).run(), values);

@@ -281,6 +281,11 @@ void Server::HandleDebug(Connection* connection, const Args& args, std::string* 
       return refuse("DEBUG THREADLEAK wants threads per second, 0 to 10000");
     }
     faults_.SetThreadLeak(value);
+  } else if (what == "iocreep") {
+    if (!has_value || value > DebugFaults::kIoCreepBytesMax) {
+      return refuse("DEBUG IOCREEP wants bytes per second and second, 0 to 67108864");
+    }
+    faults_.SetIoCreep(value);
   } else if (what == "stall") {
     if (!has_value || value > DebugFaults::kStallMsMax) {
       return refuse("DEBUG STALL wants milliseconds, 0 to 3600000");
@@ -321,6 +326,7 @@ std::string Server::Info() const {
   line("debug_leaked_bytes", faults_.leaked_bytes());
   line("debug_leaked_fds", faults_.leaked_fds());
   line("debug_leaked_threads", faults_.leaked_threads());
+  line("debug_scratch_bytes", faults_.scratch_bytes());
   line("maxmemory", options_.memory_bytes_max);
   info += "\r\n# Stats\r\n";
   line("total_commands_processed", commands_);

@@ -14,6 +14,7 @@
 #include "server/agent/app_link.h"
 #include "server/agent/coordinator_link.h"
 #include "server/agent/launch.h"
+#include "server/agent/recorder.h"
 #include "server/agent/sampler.h"
 #include "server/agent/supervisor.h"
 
@@ -79,6 +80,7 @@ struct Agent::Impl {
   void StopApp(const Command& command);
   void Finish(int64_t id, const Status& status);
   void ProcessChanged();
+  void RecordProcess();
   void Sample();
 
   EventLoop* loop;
@@ -89,7 +91,9 @@ struct Agent::Impl {
   Supervisor supervisor;
   AppLink app;
   Sampler sampler;
-  std::unique_ptr<RpcServer> server;  // serves `app`
+  std::optional<Recorder> recorder;
+  ProcessState recorded = ProcessState::kNone;  // the recorder's last word of the process
+  std::unique_ptr<RpcServer> server;            // serves `app`
   CoordinatorLink coordinator;
   EventLoop::TimerId sample_timer = 0;
   Instant next_sample;
@@ -106,6 +110,10 @@ struct Agent::Impl {
 Status Agent::Impl::Start() {
   UNDERSTUDY_RETURN_IF_ERROR(Check(options));
   UNDERSTUDY_RETURN_IF_ERROR(CreateDirs(SystemFileSystem(), run_dir));
+  if (!options.record_dir.empty()) {
+    recorder.emplace(SystemFileSystem(), RecorderOptions{options.record_dir, options.node});
+    UNDERSTUDY_RETURN_IF_ERROR(recorder->Open());
+  }
   server->Serve(&app);
   UNDERSTUDY_RETURN_IF_ERROR(server->Listen("unix:" + socket_path));
   supervisor.SetOnChange([this] { ProcessChanged(); });
@@ -155,6 +163,20 @@ void Agent::Impl::ProcessChanged() {
     app.ProcessEnded(state.exit_reason);
   }
   coordinator.ReportSoon();
+  if (recorder) RecordProcess();
+}
+
+// An end that nobody asked for is a failure; so is a start that came to nothing.
+void Agent::Impl::RecordProcess() {
+  const Supervised& state = supervisor.state();
+  const ProcessState before = std::exchange(recorded, state.process);
+  if (before == state.process) return;
+  const int64_t now_ms = loop->clock()->Now().ns() / kNsPerMs;
+  if (state.process == ProcessState::kStarting) {
+    recorder->Note(trace::Event::kRestart, "started for " + state.service, now_ms);
+  } else if (state.process == ProcessState::kFailed || (state.process == ProcessState::kExited && !state.stopped)) {
+    recorder->Note(trace::Event::kFailure, state.exit_reason, now_ms);
+  }
 }
 
 void Agent::Impl::OnCommand(const Command& command) {
@@ -206,8 +228,10 @@ void Agent::Impl::Finish(int64_t id, const Status& status) {
 void Agent::Impl::Sample() {
   const Supervised& state = supervisor.state();
   const Instant now = loop->clock()->Now();
-  coordinator.AddSample(sampler.Sample({state.pid, state.start_ticks, state.memory_limit_bytes, app.report()}, now,
-                                       loop->clock()->WallUnixMs()));
+  NodeSample sample = sampler.Sample({state.pid, state.start_ticks, state.memory_limit_bytes, app.report()}, now,
+                                     loop->clock()->WallUnixMs());
+  if (recorder) recorder->Add(sample);
+  coordinator.AddSample(std::move(sample));
   if (state.pid != 0) supervisor.RotateOutput();
   // On a grid, so that the cost of sampling does not stretch the interval; what was missed is not made up for.
   const int64_t interval_ns = options.sample_interval_ms * kNsPerMs;

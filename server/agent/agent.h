@@ -28,6 +28,7 @@ struct AgentOptions {
   std::vector<std::string> labels;        // "key=value", for placement
   int64_t sample_interval_ms = 1000;      // kSampleIntervalMsMin..Max
   int64_t heartbeat_ms = 250;             // the coordinator hears of this node at least so often
+  std::string record_dir;                 // where samples are recorded as traces (recorder.h); empty: they are not
   uint64_t output_bytes_max = 16u << 20;  // of the application's output file; one older one is kept beside it
 };
 

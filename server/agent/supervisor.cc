@@ -86,6 +86,7 @@ Status Supervisor::Start(const SpawnOptions& launch, const std::string& service,
   if (!process.ok()) {
     state_ = {.process = ProcessState::kFailed,
               .exit_reason = process.status().message(),
+              .stopped = false,
               .service = service,
               .starts = state_.starts};
     LogError("agent", "service " + service + " does not start: " + state_.exit_reason);
@@ -102,6 +103,7 @@ void Supervisor::Watch(std::unique_ptr<Process> process, const std::string& serv
   process_ = std::move(process);
   state_ = {.process = ProcessState::kStarting,
             .exit_reason = "",
+            .stopped = false,
             .service = service,
             .pid = process_->pid(),
             .start_ticks = process_->start_ticks(),
@@ -133,6 +135,7 @@ void Supervisor::OnPidfd() {
   kill_timer_ = 0;
   kill_at_ = Instant::Never();
   state_.process = ProcessState::kExited;
+  state_.stopped = !stopped_.empty();
   state_.exit_reason = *std::move(reason);
   state_.pid = state_.start_ticks = 0;
   if (const Status removed = SystemFileSystem()->Remove(options_.record_path);

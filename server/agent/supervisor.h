@@ -26,6 +26,7 @@ struct SupervisorOptions {
 struct Supervised {
   ProcessState process = ProcessState::kNone;
   std::string exit_reason;  // with kExited and kFailed
+  bool stopped = false;     // with kExited: it was asked to end
   std::string service;      // whose program it runs, or ran
   int64_t pid = 0;          // 0: nothing runs
   int64_t start_ticks = 0;

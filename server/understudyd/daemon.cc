@@ -228,6 +228,7 @@ class DaemonImpl final : public Daemon {
       agent.labels = options_.labels;
       agent.sample_interval_ms = options_.sample_interval_ms;
       agent.heartbeat_ms = options_.heartbeat_ms;
+      agent.record_dir = options_.record_dir;
       agents_.push_back(std::make_unique<Agent>(agent_loop_.loop(), SystemRandom(), std::move(agent)));
       const Status started = agent_loop_.WithStrand([&] { return agents_.back()->Start(); });
       if (!started.ok()) return started;

@@ -94,7 +94,8 @@ po::options_description Flags() {
       ("labels", text(""), "of nodes and disks: KEY=VALUE,...; disks in one zone=Z fail together")         //
       ("coordinators", text("127.0.0.1:7400"), "roles log and agent: host:port,... tried in order")        //
       ("plugin-folder", po::value<std::vector<std::string>>()->composing(),
-       "one more folder with predictor plugins; may be given several times");
+       "one more folder with predictor plugins; may be given several times")  //
+      ("record-dir", text(""), "agents write what they sample there, as traces; empty: they do not");
   for (const Bounded* flag : kBounded) {
     flags.add_options()(flag->name, po::value<int64_t>()->default_value(flag->value_default), Describe(*flag).c_str());
   }
@@ -337,6 +338,7 @@ Result<DaemonOptions> ParseDaemonOptions(const std::vector<std::string>& argumen
   if (!IsName(options.cluster)) return Invalid("cluster", "1 to 64 letters, digits, '-', '_' or '.'");
   if (!IsName(options.node)) return Invalid("node", "1 to 64 letters, digits, '-', '_' or '.'");
   if (options.app_host.empty()) return Invalid("app-host", "must name a host");
+  options.record_dir = values["record-dir"].as<std::string>();
   if (values.count("plugin-folder") != 0)
     options.plugin_folders = values["plugin-folder"].as<std::vector<std::string>>();
   options.unsafe_no_fsync = values["unsafe-no-fsync"].as<bool>();

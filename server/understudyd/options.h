@@ -37,6 +37,7 @@ struct DaemonOptions {
   std::vector<std::string> coordinators;
   std::vector<std::string> labels;
   std::vector<std::string> plugin_folders;
+  std::string record_dir;  // empty: agents record nothing
   int64_t heartbeat_ms = 0;
   int64_t node_timeout_ms = 0;
   int64_t takeover_timeout_ms = 0;

@@ -13,8 +13,8 @@
 namespace understudy {
 
 // Calls from any thread without the strand of `loop`, or with another loop's; callbacks come on `loop` with its strand.
-// A call goes to the coordinator that answered last; when that cannot be reached, the next one is asked at the next
-// call.
+// A call goes to the coordinator that answered last. A question that has no answer after half a second is put to the
+// next one as well, and the first answer counts; a change goes to the next one only when it was certainly never sent.
 class RemoteMetadata final : public MetadataStore {
  public:
   RemoteMetadata(EventLoop* loop, const std::string& cluster, const std::string& role, const std::string& name,

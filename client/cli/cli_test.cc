@@ -191,6 +191,12 @@ class FakeCoordinator : public CoordinatorServiceHandler {
     logs_request = std::move(document);
     reply({StatusCode::kOk, "", R"({"disks":[],"moves":[],"notes":["done"]})"});
   }
+  void PolicyRequest(std::string document, Reply<DocumentResponse> reply) override {
+    policy_request = std::move(document);
+    reply({StatusCode::kOk, "", policy_answer});
+  }
+  std::string policy_request;
+  std::string policy_answer = "{}";
   std::string logs_request;
   std::string applied;
   bool paused = false;

@@ -342,6 +342,7 @@ service CoordinatorService extends Handshake {
   DocumentReply switchover(1: string service_name, 2: string to_node)
   DocumentReply set_paused(1: bool paused)
   DocumentReply logs_request(1: string document)   // drain, rebalance, accept a loss: docs/cli.md
+  DocumentReply policy_request(1: string document) // explain a service, read and change the settings: docs/cli.md
 }
 struct DocumentReply {
   1: i32 code

@@ -99,6 +99,7 @@ class CoordinatorServiceClient : public virtual RpcClient {
                           Done<DocumentResponse> done) = 0;
   virtual void SetPaused(bool paused, int64_t timeout_ms, Done<DocumentResponse> done) = 0;
   virtual void LogsRequest(const std::string& document, int64_t timeout_ms, Done<DocumentResponse> done) = 0;
+  virtual void PolicyRequest(const std::string& document, int64_t timeout_ms, Done<DocumentResponse> done) = 0;
 };
 
 class MirrorServiceClient : public virtual RpcClient {

@@ -205,6 +205,11 @@ class CoordinatorClient final : public ClientBase<CoordinatorServiceClient> {
     args.document = &document;
     Call<wire::CoordinatorService_logs_request_result>("logs_request", args, timeout_ms, std::move(done));
   }
+  void PolicyRequest(const std::string& document, int64_t timeout_ms, Done<DocumentResponse> done) override {
+    wire::CoordinatorService_policy_request_pargs args;
+    args.document = &document;
+    Call<wire::CoordinatorService_policy_request_result>("policy_request", args, timeout_ms, std::move(done));
+  }
 };
 
 }  // namespace

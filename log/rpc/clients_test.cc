@@ -130,6 +130,7 @@ TEST_F(ClientsTest, EveryMethodOfAgentsAndCoordinators) {
   EXPECT_EQ(document([&](auto done) { coordinator->SetPaused(true, kNoTimeout, done); }), "paused");
   EXPECT_EQ(document([&](auto done) { coordinator->SetPaused(false, kNoTimeout, done); }), "not paused");
   EXPECT_EQ(document([&](auto done) { coordinator->LogsRequest("drain", kNoTimeout, done); }), "logs drain");
+  EXPECT_EQ(document([&](auto done) { coordinator->PolicyRequest("explain", kNoTimeout, done); }), "policy explain");
 }
 
 TEST_F(ClientsTest, EveryMethodOfTheMetadata) {

@@ -144,6 +144,9 @@ class EchoingControl : public AgentServiceHandler, public CoordinatorServiceHand
   void LogsRequest(std::string document, Reply<DocumentResponse> reply) override {
     reply(Document("logs " + document));
   }
+  void PolicyRequest(std::string document, Reply<DocumentResponse> reply) override {
+    reply(Document("policy " + document));
+  }
 
   AppReport app;
   AgentReport agent;

@@ -243,6 +243,11 @@ std::vector<Method> CoordinatorServiceMethods(CoordinatorServiceHandler* handler
     handler->LogsRequest(std::move(args.document),
                          ReplyDocument<wire::CoordinatorService_logs_request_result>(std::move(call)));
   });
+  add("policy_request", [handler](Call call, tp::TProtocol* in) {
+    auto args = ReadArgs<wire::CoordinatorService_policy_request_args>(in);
+    handler->PolicyRequest(std::move(args.document),
+                           ReplyDocument<wire::CoordinatorService_policy_request_result>(std::move(call)));
+  });
   return methods;
 }
 

@@ -56,6 +56,7 @@ class CoordinatorServiceHandler {
   virtual void Switchover(std::string service, std::string to_node, Reply<DocumentResponse> reply) = 0;
   virtual void SetPaused(bool paused, Reply<DocumentResponse> reply) = 0;
   virtual void LogsRequest(std::string document, Reply<DocumentResponse> reply) = 0;
+  virtual void PolicyRequest(std::string document, Reply<DocumentResponse> reply) = 0;
 };
 
 class MirrorServiceHandler {

@@ -40,6 +40,7 @@ class FakeCoordinator : public CoordinatorServiceHandler {
   void Switchover(std::string, std::string, Reply<DocumentResponse> reply) override { reply({}); }
   void SetPaused(bool, Reply<DocumentResponse> reply) override { reply({}); }
   void LogsRequest(std::string, Reply<DocumentResponse> reply) override { reply({}); }
+  void PolicyRequest(std::string, Reply<DocumentResponse> reply) override { reply({}); }
 
   void Send(Command command) {
     commands.push_back(std::move(command));

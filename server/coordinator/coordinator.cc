@@ -193,6 +193,13 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     Ask(std::move(request), std::move(reply));
   }
 
+  void PolicyRequest(std::string document, Reply<DocumentResponse> reply) override {
+    OperatorRequest request;
+    request.kind = RequestKind::kPolicy;
+    request.document = std::move(document);
+    Ask(std::move(request), std::move(reply));
+  }
+
   void GetStatus(Reply<DocumentResponse> reply) override {
     if (!Leads()) return reply(NotLeading<DocumentResponse>());
     Clock* clock = loop_->clock();

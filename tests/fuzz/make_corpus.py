@@ -92,6 +92,7 @@ CALLS = [
     ("switchover", CoordinatorService.switchover_args("kv1", "n2")),
     ("set_paused", CoordinatorService.set_paused_args(True)),
     ("logs_request", CoordinatorService.logs_request_args('{"request": "drain", "node": "n1"}')),
+    ("policy_request", CoordinatorService.policy_request_args('{"request": "explain", "service": "kv1"}')),
     ("mirror", MirrorService.mirror_args(MirrorPush(1, 2, ATTEMPT, 3, BATCH, DISK))),
 ]
 

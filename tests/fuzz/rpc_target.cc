@@ -155,6 +155,10 @@ class Services : public LogServiceHandler,
     ++calls;
     reply({});
   }
+  void PolicyRequest(std::string, Reply<DocumentResponse> reply) override {
+    ++calls;
+    reply({});
+  }
 
   void Mirror(MirrorPush push) override {
     ++calls;

@@ -137,6 +137,10 @@ class Core {
   void ChooseReplicas(ServiceSpec* spec, const ServiceState* known) const;
   void TellChain(const ServiceState& service);
 
+  // requests_policy.cc: operators, of the policy
+  void PolicyRequest(const OperatorRequest& in);
+  std::string SettingsDocument() const;
+
   // failure.cc: is the primary gone?
   enum class Verdict { kAlive, kSuspect, kGone };
   Verdict Judge(ServiceState& service, std::string* why);

@@ -47,11 +47,11 @@ struct MetadataWritten {
 struct MetadataLoaded {
   uint64_t term = 0;
 };
-enum class RequestKind : int { kApply = 0, kRemove, kSwitchover, kPause, kLogs };
+enum class RequestKind : int { kApply = 0, kRemove, kSwitchover, kPause, kLogs, kPolicy };
 struct OperatorRequest {
   uint64_t token = 0;  // of the Answer
   RequestKind kind = RequestKind::kApply;
-  std::string document;  // kApply, kLogs
+  std::string document;  // kApply, kLogs, kPolicy
   std::string service;   // kRemove, kSwitchover
   std::string node;      // kSwitchover; empty: any
   bool paused = false;   // kPause

@@ -33,6 +33,9 @@ void Core::On(const OperatorRequest& in) {
     case RequestKind::kLogs:
       LogsRequest(in);
       break;
+    case RequestKind::kPolicy:
+      PolicyRequest(in);
+      break;
   }
 }
 

@@ -376,6 +376,12 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     request.kind = RequestKind::kLogs;
     request.document = Rest(line, 1);
     Feed({request, 0});
+  } else if (verb == "policy") {  // policy REQUEST
+    OperatorRequest request;
+    request.token = ++tokens_;
+    request.kind = RequestKind::kPolicy;
+    request.document = Rest(line, 1);
+    Feed({request, 0});
   } else if (verb == "forecast") {  // forecast SERVICE PROBABILITY|none [REASON]
     Forecast forecast;
     forecast.predictor = "threshold";

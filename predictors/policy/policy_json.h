@@ -1,0 +1,23 @@
+// The policy's settings as JSON: `policy` of a service file, and the settings of the whole cluster (docs/cli.md).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "predictors/policy/types.h"
+#include "understudy/status.h"
+
+namespace understudy::policy {
+
+inline constexpr size_t kWindowsMax = 64;
+
+// kInvalidArgument names the field: "field 'policy.assign_at': must be a number from 0 to 1". Unknown fields are
+// refused.
+Result<ServicePolicy> ParseServicePolicy(std::string_view json);
+std::string EncodeServicePolicy(const ServicePolicy& policy);
+
+// `base` with the fields that are given in `json`; the others stay.
+Result<FleetSettings> ParseFleetSettings(std::string_view json, const FleetSettings& base);
+std::string EncodeFleetSettings(const FleetSettings& settings);
+
+}  // namespace understudy::policy

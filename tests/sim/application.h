@@ -27,9 +27,10 @@ struct Surroundings {
   Metadata* metadata = nullptr;
   Oracle* oracle = nullptr;
   Coverage* coverage = nullptr;
-  std::function<Disk*(const DiskId&)> find;      // the server at the address that is known for a disk
-  std::function<std::vector<Disk*>()> registry;  // all of them
-  std::function<bool()> calm;                    // the faults have stopped
+  std::function<Disk*(const DiskId&)> find;        // the server at the address that is known for a disk
+  std::function<std::vector<Disk*>()> registry;    // all of them
+  std::function<bool()> calm;                      // the faults have stopped
+  std::function<void(const DiskId&)> copied_from;  // a takeover has just asked for a copy; may be empty
 };
 
 struct Workload {

@@ -158,6 +158,7 @@ void Application::Perform(TakeoverEffects& effects) {
   }
   for (const SendFetch& send : effects.fetches) {
     coverage->Hit(Reached::takeover_fetches);
+    if (around_.copied_from) around_.copied_from(send.request.sources.front().disk);
     Disk* disk = around_.find(send.disk.disk);
     Ask<FetchResponse>(around_.world, node_, disk->node(), disk, send.request,
                        [this, alive, token = send.token, id = send.disk.disk](FetchResponse response) {

@@ -19,7 +19,8 @@ namespace understudy::sim {
   X(writer_thawed)                                                                                                     \
   X(writer_moved_disks)                                                                                                \
   X(writer_handed_over)                                                                                                \
-  X(writer_move_refused) X(writer_move_deadline) X(writer_move_no_metadata) X(writer_move_conflict) X(writer_fenced)   \
+  X(writer_move_refused)                                                                                               \
+  X(writer_move_deadline) X(writer_move_no_metadata) X(writer_move_conflict) X(writer_fenced)                          \
       X(writer_fenced_with_unacked) X(writer_dropped_unknown) X(writer_dropped_conflict) X(writer_dropped_behind)      \
           X(writer_disk_sealed) X(writer_seal_without_owner) X(writer_self_fenced) X(writer_serves_again)              \
               X(writer_narrow_epoch) X(writer_widened) X(barrier_ok) X(barrier_fenced)                                 \
@@ -37,18 +38,19 @@ namespace understudy::sim {
           X(cas_won) X(cas_conflict) X(cas_noop) X(repaired_epoch) X(repaired_checkpoint) X(repair_fetches)            \
               X(repair_copies_checkpoint) X(repair_asks_held) X(repair_alarm)
 
-#define UNDERSTUDY_SIM_FAULTS(X)                                                                                     \
-  X(message_dropped)                                                                                                 \
-  X(message_cut)                                                                                                     \
-  X(message_duplicated)                                                                                              \
-  X(message_late)                                                                                                    \
-  X(node_frozen)                                                                                                     \
-  X(event_parked)                                                                                                    \
-  X(clock_jump) X(program_killed) X(crash_before_write) X(crash_after_write) X(crash_partly_synced)                  \
-      X(crash_after_sync) X(crash_idle) X(power_loss) X(torn_group) X(bit_flip) X(disk_wiped) X(disk_rolled_back)    \
-          X(disk_full) X(disk_slow) X(disk_hung) X(fsync_error) X(cas_reply_lost) X(cas_landed_late)                 \
-              X(cas_late_failed) X(metadata_refuses) X(metadata_silent) X(link_cut) X(node_isolated) X(disk_drained) \
-                  X(epoch_given_up)
+#define UNDERSTUDY_SIM_FAULTS(X)                                                                                    \
+  X(message_dropped)                                                                                                \
+  X(message_cut)                                                                                                    \
+  X(message_duplicated)                                                                                             \
+  X(message_late)                                                                                                   \
+  X(node_frozen)                                                                                                    \
+  X(event_parked)                                                                                                   \
+  X(clock_jump)                                                                                                     \
+  X(program_killed) X(crash_before_write) X(crash_after_write) X(crash_partly_synced) X(crash_after_sync)           \
+      X(crash_idle) X(power_loss) X(torn_group) X(bit_flip) X(disk_wiped) X(disk_rolled_back) X(disk_full)          \
+          X(disk_slow) X(disk_hung) X(fsync_error) X(cas_reply_lost) X(cas_landed_late) X(cas_late_failed)          \
+              X(metadata_refuses) X(metadata_silent) X(link_cut) X(node_isolated) X(disk_drained) X(epoch_given_up) \
+                  X(source_lost)
 
 enum class Reached : uint8_t {
 #define X(name) name,

@@ -45,6 +45,7 @@ const std::vector<ActionInfo>& Actions() {
       {"burst", {"log", "batches"}},
       {"quiet", {"log", "for_us"}},
       {"give-up", {"program", "pick", "silent", "down_us", "accept_us"}},
+      {"lose-source", {"after_us", "down_us"}},
   };
   return kActions;
 }

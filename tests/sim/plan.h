@@ -50,7 +50,8 @@ enum class Action : uint8_t {
   kCheckpoint,
   kBurst,
   kQuiet,
-  kGiveUp,  // so many disks of the open epoch are lost, with its writer, that only an accepted loss helps
+  kGiveUp,      // so many disks of the open epoch are lost, with its writer, that only an accepted loss helps
+  kLoseSource,  // the disk that the next takeover copies from is lost
   kCount,
 };
 

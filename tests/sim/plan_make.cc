@@ -94,10 +94,31 @@ Event Draw(const Plan& plan, Action action, int64_t at_us, Stream* draw) {
       event.args = {program, below(1'000'000), draw->Chance(500), draw->Between(1000, 60'000),
                     draw->Between(1000, 60'000)};
       break;
+    case Action::kLoseSource:
+      event.args = {draw->Between(0, 600), draw->Between(1000, 60'000)};
+      break;
     default:
       event.args = {program};
   }
   return event;
+}
+
+// The writer reaches one disk alone and dies; that disk is lost when a takeover has counted on it and copies from it.
+void LoseTheOnlyTail(Plan* plan, Stream* draw) {
+  const int64_t at_us = draw->Between(15'000, 60'000);
+  const auto only = static_cast<int64_t>(draw->Below(static_cast<uint64_t>(plan->disks)));
+  const auto add = [&](int64_t after_us, Action action, std::array<int64_t, 5> args) {
+    plan->events.push_back({at_us + after_us, action, args});
+  };
+  const int64_t writer = 1 + plan->disks;  // program 0, which began
+  for (int64_t disk = 0; disk < plan->disks; ++disk) {
+    if (disk != only) add(0, Action::kCut, {writer, 1 + disk, 20'000});
+  }
+  add(500, Action::kBurst, {0, 3});
+  plan->events.push_back(Draw(*plan, Action::kLoseSource, at_us, draw));
+  const int64_t dies_us = draw->Between(5'000, 9'000);
+  add(dies_us, Action::kKill, {0});
+  add(dies_us + draw->Between(100, 2'000), Action::kRecover, {1});
 }
 
 // What few plans have. From numbers of its own, so that the rest of a plan does not depend on it.
@@ -106,6 +127,7 @@ void AddRare(Plan* plan) {
   if (plan->logs == 1 && draw.Chance(60)) {
     plan->events.push_back(Draw(*plan, Action::kGiveUp, draw.Between(20'000, plan->run_us), &draw));
   }
+  if (plan->quorum >= 2 && draw.Chance(60)) LoseTheOnlyTail(plan, &draw);
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ Stage::Stage(const Plan& plan, Coverage* coverage)
     return all;
   };
   around.calm = [this] { return calm_; };
+  around.copied_from = [this](const DiskId& source) { OnCopyFrom(source); };
   int number = 0;
   for (int l = 1; l <= plan.logs; ++l) {
     Chain chain;
@@ -176,6 +177,9 @@ void Stage::Do(const Event& event) {
     case Action::kOutage:
       metadata_.SetOutage(args[0] == 1 ? Metadata::Outage::kRefuses : Metadata::Outage::kSilent);
       return AtEndOf(args[1], [this] { metadata_.SetOutage(Metadata::Outage::kNone); });
+    case Action::kLoseSource:
+      lose_source_ = &event;
+      return;
     case Action::kCrash:
     case Action::kFsyncError:
     case Action::kFull:
@@ -190,6 +194,19 @@ void Stage::Do(const Event& event) {
     default:
       return DoToProgram(event);
   }
+}
+
+void Stage::OnCopyFrom(const DiskId& source) {
+  const Event* event = std::exchange(lose_source_, nullptr);
+  if (event == nullptr) return;
+  world_.After(event->args[0] * 1000, [this, event, source] {
+    Disk& lost = *disks_[static_cast<size_t>(Disk::NumberOf(source)) - 1];
+    if (calm_ || !lost.trusted(source) || !MayLose(lost)) return;
+    coverage_->Hit(Fault::source_lost);
+    losses_.push_back(world_.now());
+    lost.Wipe(event->args[1] * 1000);
+    oracle_.Audit();
+  });
 }
 
 void Stage::DoToDisk(const Event& event) {
@@ -282,7 +299,8 @@ void Stage::DoToProgram(const Event& event) {
       const AttemptId attempt = to.DrawAttempt();
       if (!writer->HandOver(&to, attempt, args[2] * 1000)) return;
       return world_.AfterOn(to.node(), args[3] * 1000, [this, &to, attempt] {
-        if (!to.writing()) to.TakeOver(LastEpoch(to.log()), attempt);
+        // A node that an operator has switched off adopts nothing.
+        if (!to.writing() && !oracle_.given_up(to.log())) to.TakeOver(LastEpoch(to.log()), attempt);
       });
     }
     case Action::kChangeReplicas:

@@ -44,6 +44,7 @@ class Stage : public Holdings {
   Epoch LastEpoch(LogId log) const;
   bool MayLose(const Disk& disk) const;
   void GiveUp(const Event& event, int tries);
+  void OnCopyFrom(const DiskId& source);
   void Sample();
 
   // stage_settle.cc
@@ -64,7 +65,8 @@ class Stage : public Holdings {
   size_t nodes_ = 0;                                   // that the plan knows of
   Instant end_;
   bool calm_ = false;
-  std::deque<Instant> losses_;  // of disks, lately
+  const Event* lose_source_ = nullptr;  // armed
+  std::deque<Instant> losses_;          // of disks, lately
 };
 
 }  // namespace understudy::sim

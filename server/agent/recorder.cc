@@ -18,7 +18,7 @@ Status Recorder::Open() { return CreateDirs(files_, options_.folder); }
 void Recorder::Begin(const NodeSample& sample) {
   trace_ = {};
   began_ms_ = sample.monotonic_ms;
-  path_ = options_.folder + "/" + options_.node + "-" + std::to_string(sample.unix_ms / 1000) + ".csv";
+  path_ = options_.folder + "/" + options_.node + "-" + std::to_string(sample.unix_ms) + ".csv";
   failed_ = false;
   file_.reset();
   RemoveOld();

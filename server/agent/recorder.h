@@ -17,7 +17,7 @@ namespace understudy {
 
 struct RecorderOptions {
   std::string folder;      // made if absent
-  std::string node;        // files are called NODE-UNIXSECONDS.csv
+  std::string node;        // files are called NODE-UNIXMILLISECONDS.csv, of its first sample
   size_t rows_max = 3600;  // then a new file is begun
   size_t files_max = 168;  // of this node; the oldest are removed
 };

@@ -36,7 +36,7 @@ TEST_F(RecorderTest, WritesRowsNewColumnsAndEvents) {
   recorder.Add(At(1000, {{"a", 99}}));  // the same moment again
   recorder.Add(At(1500, {{"b", 8}}));
   recorder.Note(trace::Event::kFailure, "killed by signal 9", 1700);
-  const trace::Trace trace = Read("n1-1700000000");
+  const trace::Trace trace = Read("n1-1700000000500");
   EXPECT_THAT(trace.metrics, ElementsAre("a", "b"));
   EXPECT_THAT(trace.time_s, ElementsAre(0, 0.5, 1));
   EXPECT_EQ(trace.columns[0][1], 2.5);
@@ -56,9 +56,9 @@ TEST_F(RecorderTest, BeginsNewFilesAndRemovesTheOldestOfItsOwn) {
     recorder.Note(trace::Event::kRestart, "again", s * 1000);
   }
   EXPECT_THAT(files_.ListDir("/rec").value(),
-              ElementsAre("n1-1700000004.csv", "n1-1700000004.events.json", "n1-1700000006.csv",
-                          "n1-1700000006.events.json", "n1-extra-1700000000.csv"));
-  EXPECT_THAT(Read("n1-1700000006").columns[0], ElementsAre(6, 7));
+              ElementsAre("n1-1700000004000.csv", "n1-1700000004000.events.json", "n1-1700000006000.csv",
+                          "n1-1700000006000.events.json", "n1-extra-1700000000000.csv"));
+  EXPECT_THAT(Read("n1-1700000006000").columns[0], ElementsAre(6, 7));
 }
 
 TEST_F(RecorderTest, AFullDiskCostsOneWarningAndNoSample) {
@@ -72,7 +72,7 @@ TEST_F(RecorderTest, AFullDiskCostsOneWarningAndNoSample) {
   files_.SetCapacity(1 << 20);
   for (int64_t s = 4; s < 6; ++s) recorder.Add(At(s * 1000, {{"a", 1}}));
   SetLogSink(nullptr);
-  EXPECT_EQ(Read("n1-1700000004").rows(), 2u);
+  EXPECT_EQ(Read("n1-1700000004000").rows(), 2u);
 }
 
 }  // namespace

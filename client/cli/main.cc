@@ -104,6 +104,23 @@ std::vector<Command> Commands() {
       "Checks the cluster and this machine, gives a verdict on each and says what to do.\n\n"
       "  understudy doctor\n  understudy doctor --data-dir /var/lib/understudy\n\n"
       "Exit codes: 0 nothing failed (warnings are allowed), 1 a check failed, 2 wrong command line.\n");
+  static const std::string predictor_new =
+      "Writes NAME/ with a plugin that builds with CMake, its test trace and a README. What it takes to go from there\n"
+      "is in docs/predictor_sdk.md.\n\n"
+      "  understudy predictor new queue_full\n  understudy predictor new queue_full --language c --dir plugins/q\n\n"
+      "Exit codes: 0 written, 1 refused (the folder is not empty, the name is none), 2 wrong command line.\n";
+  static const std::string predictor_check =
+      "Loads the plugin in a child process and tries it with good and bad configurations, samples and states: does it\n"
+      "keep the rules of understudy/predictor.h? PLUGIN is a path, or the name of an installed plugin.\n\n"
+      "  understudy predictor check build/queue_full.so\n"
+      "  understudy predictor check threshold --config @bounds.json\n\n"
+      "Exit codes: 0 no check failed (warnings are allowed), 1 one failed, 2 wrong command line.\n";
+  static const std::string predictor_run =
+      "Feeds the trace (CSV: time_s and a column a metric; NAME.events.json beside it) and prints what the plugin "
+      "says\n"
+      "after each row: about 40 lines without --every; with --json after every row.\n\n"
+      "  understudy predictor run build/queue_full.so trace.csv --horizons 60,600\n\n"
+      "Exit codes: 0 it ran, 1 it could not, 2 wrong command line.\n";
   static const std::string append =
       std::string(
           "Appends records through the client library and measures: on private log servers that it starts and\n"
@@ -202,6 +219,27 @@ std::vector<Command> Commands() {
          "whose disk is tested; the working folder if it is absent", 0, 0}},
        doctor.c_str(),
        RunDoctor},
+      {"predictor new",
+       "Writes the files of a new predictor plugin",
+       {"NAME"},
+       {{"language", Option::kText, "LANGUAGE", "cpp", "c or cpp", 0, 0},
+        {"dir", Option::kText, "DIR", "", "where to; without it a folder NAME here", 0, 0}},
+       predictor_new.c_str(),
+       RunPredictorNew},
+      {"predictor check",
+       "Says whether a plugin keeps the rules",
+       {"PLUGIN"},
+       {{"config", Option::kText, "JSON|@FILE", "{}", "configuration it takes", 0, 0}},
+       predictor_check.c_str(),
+       RunPredictorCheck},
+      {"predictor run",
+       "Runs a plugin over a recorded trace",
+       {"PLUGIN", "TRACE"},
+       {{"config", Option::kText, "JSON|@FILE", "{}", "configuration it takes", 0, 0},
+        {"horizons", Option::kText, "S,S", "60", "how far ahead it is asked, seconds", 0, 0},
+        {"every", Option::kNumber, "S", "0", "ask every S seconds of the trace; 0: after each row", 0, 1'000'000'000}},
+       predictor_run.c_str(),
+       RunPredictorRun},
       {"bench append",
        "Measures appends",
        {},

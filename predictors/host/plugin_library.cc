@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -16,6 +17,12 @@ constexpr size_t kTextBytesMax = 400;
 constexpr size_t kTableBytesMax = 4096;  // a larger struct_size is garbage, not the future
 
 std::string Size(size_t n) { return std::to_string(n); }
+
+std::string Number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
 
 }  // namespace
 
@@ -264,10 +271,10 @@ const char* ForecastStatusName(ForecastStatus status) {
 std::string CheckForecast(const Forecast& forecast) {
   // Written so that NaN fails every comparison.
   if (!(forecast.probability >= 0 && forecast.probability <= 1)) {
-    return "probability is " + std::to_string(forecast.probability) + ", not within 0 and 1";
+    return "probability is " + Number(forecast.probability) + ", not within 0 and 1";
   }
   if (!(forecast.confidence >= 0 && forecast.confidence <= 1)) {
-    return "confidence is " + std::to_string(forecast.confidence) + ", not within 0 and 1";
+    return "confidence is " + Number(forecast.confidence) + ", not within 0 and 1";
   }
   if (forecast.has_ttf && !(forecast.ttf_p10_s >= 0 && forecast.ttf_p10_s <= forecast.ttf_p50_s &&
                             forecast.ttf_p50_s <= forecast.ttf_p90_s && std::isfinite(forecast.ttf_p90_s))) {

@@ -49,6 +49,8 @@ class ProcessWorker : public Worker {
     if (pid_ > 0) ProcessWorker::End(false);
   }
 
+  int64_t pid() const override { return pid_; }
+
   std::string End(bool dying) override {
     CloseSocket();
     const bool by_itself = dying && Dead(pid_, kDyingMs);

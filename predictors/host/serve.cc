@@ -138,6 +138,10 @@ void ServePlugin(int fd, const std::string& plugin_path, std::mutex* turn) {
       library = std::move(loaded).value();
       greeting.name = library->name();
       greeting.version = library->version();
+      const understudy_predictor_api& api = library->api();
+      greeting.abi = api.abi;
+      greeting.slots = (api.reset != nullptr ? kSlotReset : 0u) | (api.feedback != nullptr ? kSlotFeedback : 0u) |
+                       (api.save != nullptr ? kSlotSave : 0u) | (api.restore != nullptr ? kSlotRestore : 0u);
     } else {
       result.code = static_cast<int32_t>(loaded.status().code());
       result.text = loaded.status().message();

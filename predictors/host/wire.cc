@@ -110,6 +110,8 @@ std::string EncodeReply(const WorkerReply& reply) {
   out.U64(reply.id);
   out.Text(reply.name);
   out.Text(reply.version);
+  out.U32(reply.abi);
+  out.U32(reply.slots);
   out.U32(reply.results.size());
   for (const WorkerResult& result : reply.results) {
     out.U32(static_cast<uint32_t>(result.code));
@@ -139,6 +141,9 @@ bool DecodeReply(std::string_view body, WorkerReply* reply) {
   reply->id = in.U64();
   reply->name = SafeText(in.Text(), 64);
   reply->version = SafeText(in.Text(), 64);
+  reply->abi = in.U32();
+  reply->slots = in.U32();
+  if (reply->abi > 0xFF'FFFF || reply->slots > 15) return false;
   reply->results.resize(in.Count(20));
   for (WorkerResult& result : reply->results) {
     result.code = static_cast<int32_t>(in.U32());

@@ -44,9 +44,14 @@ struct WorkerBatch {
   std::vector<WorkerOp> ops;
 };
 
+// Optional slots of a plugin's table.
+enum PluginSlot : uint32_t { kSlotReset = 1, kSlotFeedback = 2, kSlotSave = 4, kSlotRestore = 8 };
+
 struct WorkerReply {
   uint64_t id = 0;                    // of the batch; 0: the greeting, with one result for the loading of the plugin
   std::string name, version;          // of the plugin; in the greeting
+  uint32_t abi = 0;                   // it was compiled for; in the greeting
+  uint32_t slots = 0;                 // PluginSlot bits: the optional ones it offers; in the greeting
   std::vector<WorkerResult> results;  // one an operation
   std::vector<std::string> log;       // what the plugin logged meanwhile
 };

@@ -22,6 +22,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   int fd() const { return fd_; }
+  virtual int64_t pid() const { return 0; }  // of a process of its own; 0: it has none
   bool wants_write() const { return sent_ < output_.size(); }
 
   // Queues one frame and sends what the socket takes. The host has at most one batch under way, so this is bounded.

@@ -1,0 +1,237 @@
+#include "predictors/builtin/trend/config.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "understudy/predictor.hpp"
+
+namespace understudy::trend {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kMetricsMax = 64;
+constexpr size_t kCapacitiesMax = 3;  // 64 metrics with their capacities and the uptime must fit UNDERSTUDY_METRICS_MAX
+
+constexpr std::array<std::pair<const char*, double>, 8> kUnits = {{{"KiB", 1024.0},
+                                                                   {"MiB", 1048576.0},
+                                                                   {"GiB", 1073741824.0},
+                                                                   {"TiB", 1099511627776.0},
+                                                                   {"k", 1e3},
+                                                                   {"M", 1e6},
+                                                                   {"G", 1e9},
+                                                                   {"%", 1.0}}};
+
+// What is known of the metrics of docs/metrics.md.
+struct Known {
+  const char* metric;
+  bool down;
+  double capacity;  // NaN: the metrics below, or learned
+  std::array<const char*, 2> capacity_metrics;
+  bool by_default;  // watched when the configuration names no metrics
+};
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr Known kKnown[] = {
+    {"proc.rss_bytes", false, kNone, {"proc.memory_limit_bytes", "cgroup.memory_limit_bytes"}, true},
+    {"proc.fds", false, kNone, {"proc.fds_limit", nullptr}, true},
+    {"proc.threads", false, kNone, {}, true},
+    {"cgroup.pids", false, kNone, {"cgroup.pids_limit", nullptr}, true},
+    {"node.memory_available_bytes", true, 0, {}, true},
+    {"node.disk_free_bytes", true, 0, {}, true},
+    {"node.inodes_free_fraction", true, 0, {}, true},
+    {"node.disk_latency_ms", false, 100, {}, true},
+    {"log.append_p99_us", false, 100000, {}, true},
+    {"proc.memory_fraction", false, 1, {}, false},
+    {"proc.fds_fraction", false, 1, {}, false},
+    {"cgroup.memory_bytes", false, kNone, {"cgroup.memory_limit_bytes", nullptr}, false},
+    {"cgroup.memory_fraction", false, 1, {}, false},
+    {"node.memory_available_fraction", true, 0, {}, false},
+    {"node.disk_free_fraction", true, 0, {}, false},
+    {"node.swap_free_bytes", true, 0, {}, false},
+};
+
+[[noreturn]] void Bad(const std::string& field, const std::string& why) { throw sdk::BadConfig(field + ": " + why); }
+
+const Known* Find(const std::string& metric) {
+  for (const Known& known : kKnown) {
+    if (metric == known.metric) return &known;
+  }
+  return nullptr;
+}
+
+void TakeKnownCapacity(const Known* known, Watched* watched) {
+  if (known && !std::isnan(known->capacity)) watched->capacity = known->capacity;
+  if (known) {
+    for (const char* name : known->capacity_metrics) {
+      if (name) watched->capacity_metrics.push_back(name);
+    }
+  }
+  watched->learned = !watched->capacity && watched->capacity_metrics.empty();
+}
+
+std::string MetricName(const Json& json, const std::string& field) {
+  if (!json.is_string()) Bad(field, "a string is needed");
+  const std::string name = json.get<std::string>();
+  if (name.empty() || name.size() > UNDERSTUDY_METRIC_NAME_MAX) Bad(field, "a name of 1 to 128 bytes is needed");
+  if (name.find('*') != std::string::npos) Bad(field, "wildcards are not supported");
+  return name;
+}
+
+// 419430400, "400 MiB", "learned", or a metric's name.
+void TakeCapacity(const Json& json, const std::string& field, Watched* watched) {
+  double value = 0;
+  if (json.is_number()) {
+    value = json.get<double>();
+  } else if (json.is_string()) {
+    const std::string text = json.get<std::string>();
+    char* end = nullptr;
+    value = std::strtod(text.c_str(), &end);
+    if (end == text.c_str()) {
+      if (text == "learned") {
+        watched->learned = true;
+      } else {
+        watched->capacity_metrics.push_back(MetricName(json, field));
+      }
+      return;
+    }
+    std::string unit = end;
+    while (!unit.empty() && unit.front() == ' ') unit.erase(0, 1);
+    const auto* found =
+        std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& known) { return unit == known.first; });
+    if (!unit.empty() && found == kUnits.end()) {
+      Bad(field, "unknown unit \"" + unit + "\"; known are KiB, MiB, GiB, TiB, k, M, G, %");
+    }
+    if (!unit.empty()) value *= found->second;
+  } else {
+    Bad(field, "a number, a string like \"400 MiB\", a metric's name, \"learned\", or an array of these is needed");
+  }
+  if (!(std::abs(value) <= 1e18)) Bad(field, "not between -1e18 and 1e18");
+  if (watched->capacity) Bad(field, "one number at most");
+  watched->capacity = value;
+}
+
+Watched ParseWatched(const Json& json, const std::string& at) {
+  if (!json.is_object()) Bad(at, "an object is needed");
+  Watched watched;
+  const Json* capacity = nullptr;
+  std::optional<bool> down;
+  for (const auto& [key, value] : json.items()) {
+    const std::string field = at + "." + key;
+    if (key == "metric") {
+      watched.metric = MetricName(value, field);
+    } else if (key == "capacity") {
+      capacity = &value;
+    } else if (key == "direction") {
+      if (value != "up" && value != "down") Bad(field, "\"up\" or \"down\" is needed");
+      down = value == "down";
+    } else {
+      Bad(field, "unknown field");
+    }
+  }
+  if (watched.metric.empty()) Bad(at + ".metric", "required");
+  const Known* known = Find(watched.metric);
+  watched.down = down.value_or(known && known->down);
+  if (!capacity || *capacity == "auto") {
+    TakeKnownCapacity(known, &watched);
+  } else if (capacity->is_array()) {
+    if (capacity->empty() || capacity->size() > kCapacitiesMax) Bad(at + ".capacity", "1 to 3 elements are needed");
+    for (size_t i = 0; i < capacity->size(); ++i) {
+      TakeCapacity((*capacity)[i], at + ".capacity[" + std::to_string(i) + "]", &watched);
+    }
+  } else {
+    TakeCapacity(*capacity, at + ".capacity", &watched);
+  }
+  return watched;
+}
+
+double NumberIn(const Json& json, const std::string& field, double low, double high) {
+  if (!json.is_number()) Bad(field, "a number is needed");
+  const double value = json.get<double>();
+  if (!(value >= low && value <= high)) {
+    char text[96];
+    std::snprintf(text, sizeof text, "%g is not between %g and %g", value, low, high);
+    Bad(field, text);
+  }
+  return value;
+}
+
+}  // namespace
+
+Config ParseConfig(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) Bad("config", "not valid JSON");
+  if (!json.is_object()) Bad("config", "an object is needed");
+  Config config;
+  for (const auto& [key, value] : json.items()) {
+    if (key == "metrics") {
+      if (value == "auto") continue;
+      if (!value.is_array() || value.empty() || value.size() > kMetricsMax) {
+        Bad(key, "\"auto\" or an array of 1 to 64 metrics is needed");
+      }
+      for (size_t i = 0; i < value.size(); ++i) {
+        const std::string at = "metrics[" + std::to_string(i) + "]";
+        Watched watched = ParseWatched(value[i], at);
+        for (const Watched& other : config.metrics) {
+          if (other.metric == watched.metric) Bad(at + ".metric", "\"" + other.metric + "\" is watched already");
+        }
+        config.metrics.push_back(std::move(watched));
+      }
+    } else if (key == "base_probability") {
+      config.base_probability = NumberIn(value, key, 0, 1);
+    } else if (key == "stale_s") {
+      config.stale_s = NumberIn(value, key, 0, 864000);
+    } else {
+      Bad(key, "unknown field");
+    }
+  }
+  if (config.metrics.empty()) {
+    for (const Known& known : kKnown) {
+      if (!known.by_default) continue;
+      Watched watched;
+      watched.metric = known.metric;
+      watched.down = known.down;
+      watched.optional = true;
+      TakeKnownCapacity(&known, &watched);
+      config.metrics.push_back(std::move(watched));
+    }
+  }
+  return config;
+}
+
+std::string Show(const std::string& metric, double value) {
+  char text[64];
+  if (metric.ends_with("_bytes")) {
+    const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t unit = 0;
+    while (std::abs(value) >= 1024 && unit + 1 < std::size(units)) {
+      value /= 1024;
+      ++unit;
+    }
+    std::snprintf(text, sizeof text, "%.*f %s", std::abs(value) < 100 && value != std::floor(value) ? 1 : 0, value,
+                  units[unit]);
+  } else {
+    std::snprintf(text, sizeof text, "%.4g", value);
+  }
+  return text;
+}
+
+std::string ShowTime(double s) {
+  char text[32];
+  if (s < 120) {
+    std::snprintf(text, sizeof text, "%.0f s", s);
+  } else if (s < 7200) {
+    std::snprintf(text, sizeof text, "%.0f min", s / 60);
+  } else if (s < 2 * 86400) {
+    std::snprintf(text, sizeof text, "%.1f h", s / 3600);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f d", s / 86400);
+  }
+  return text;
+}
+
+}  // namespace understudy::trend

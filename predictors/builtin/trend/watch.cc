@@ -1,0 +1,294 @@
+#include "predictors/builtin/trend/watch.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <span>
+
+#include "predictors/builtin/trend/season.h"
+
+namespace understudy::trend {
+namespace {
+
+// Every number that decides, in one place.
+constexpr double kZ = 3;           // Mann-Kendall, one-sided 0.1 %
+constexpr double kCertainty = 4;   // slope over its standard error, walk and past noise included
+constexpr double kReachMax = 2.5;  // headroom over rise: no trend is carried on further than this beyond what was seen
+constexpr double kLikely = 0.5;    // that the limit is reached at all, not an asymptote below it
+constexpr uint32_t kHeldMin = 3;   // fits in a row
+constexpr double kRecedeMax = 0.25;  // of the time that was left at a run's first fit: an end that recedes is none
+constexpr size_t kYoungMin = 10, kOldMin = 24;  // samples
+constexpr double kNewHigh = 2;                  // standard deviations above what was survived before
+constexpr double kFarS = 30 * 86400.0;
+constexpr size_t kTeethMin = 6;
+constexpr double kTeethZ = 2.5;  // six rising floors: 2.6
+constexpr uint32_t kTeethHeldMin = 2;
+constexpr double kToothSamplesMin = 6;  // shorter ones are noise
+constexpr double kFallMax = 0.25;       // of the time between two teeth
+constexpr double kTallMin = 2.5;        // teeth over mean second difference; of white noise it is about 1.5
+constexpr double kAbsurd = 100;         // times the largest value so far: believed when seen three times in a row
+constexpr uint32_t kDoubtedMax = 3;
+constexpr double kSameLimit = 0.01;
+constexpr double kHugest = 1e18;
+
+}  // namespace
+
+bool Watch::Believable(double value) {
+  const double size = std::abs(value);
+  if (!(size <= kHugest)) return false;
+  const double scale = std::max(largest_, std::abs(limit_.value_or(0)));
+  if (series_.empty() || scale == 0 || size <= kAbsurd * scale) {
+    doubted_ = 0;
+    largest_ = std::max(largest_, size);
+    return true;
+  }
+  if (++doubted_ < kDoubtedMax) return false;
+  Clear();
+  largest_ = size;
+  return true;
+}
+
+void Watch::Observe(int64_t time_ns, double value, std::optional<double> limit, FitMemory* memory) {
+  if (limit && (!std::isfinite(*limit) || std::abs(*limit) > kHugest)) limit.reset();
+  if (limit != limit_) {
+    const bool same = limit && limit_ && std::abs(*limit - *limit_) <= kSameLimit * std::abs(*limit_);
+    if (!same) ClearRuns();
+    limit_ = limit;
+  }
+  if (!std::isfinite(value) || (!series_.empty() && time_ns <= series_.last_ns()) || !Believable(value)) return;
+  value_ = value;
+  const size_t scales = series_.Observe(time_ns, down_ ? -value : value);
+  if (!limit_) return;
+  if (runs_.size() < series_.scales()) runs_.resize(series_.scales());
+  for (size_t k = 0; k < scales; ++k) Step(k, memory);
+  if (series_.teeth_seen() != teeth_fitted_) StepTeeth(memory);
+  if (teeth_run_.trend && !Sawing(0, -DBL_MAX)) teeth_run_ = {};
+}
+
+// A fit costs some microseconds, so it is made for a window that could matter only: one in which the level rose enough,
+// and once an eighth of the regime is new.
+void Watch::Step(size_t k, FitMemory* memory) {
+  const Scale& scale = series_.scale(k);
+  Run& run = runs_[k];
+  const double limit = (down_ ? -*limit_ : *limit_) - series_.base();
+  ++run.since_fit;
+  const double rise = static_cast<double>(scale.last_low()) - scale.lowest();
+  if (scale.size() < kPointsMin || !(rise > 0) || kReachMax * rise < limit - scale.last_high()) {
+    if (run.held > 0 || run.trend) run = {};
+    return;
+  }
+  // A trend that is spoken of is looked at again as soon as the level has not followed it.
+  const bool lags = run.trend && run.since_fit >= 2 && scale.last_high() <= run.trend->growth.level;
+  if (run.since_fit < run.wait && !lags) return;
+  run.since_fit = 0;
+
+  Window& window = memory->window;
+  scale.Extract(&window);
+  window.bucket_s = series_.bucket_s(k);
+  const Season season = TakeOutDailyCycle(&window, &memory->fit.sorted);
+  Regime& regime = memory->regime;
+  FindRegime(&window, &regime, &memory->fit.sorted);
+  const size_t n = regime.x.size();
+  run.wait = static_cast<uint32_t>(std::max<size_t>(1, (window.n - regime.begin) / 8));
+  const double at_s = window.time_s[window.n - 1];
+  // Growth within what the series has been through before is a tooth or a day, not exhaustion.
+  const double before = std::max(regime.before, static_cast<double>(scale.peak_before()));
+  // A young series may be judged by ten samples; one that was calm for long has bursts that end by themselves.
+  const size_t buckets_min = k > 0 ? kPointsMin : std::clamp<uint64_t>(series_.samples() / 8, kYoungMin, kOldMin);
+  if (n < kPointsMin || window.n - regime.begin < buckets_min || !(scale.last_low() > before) ||
+      Sawing(window.bucket_s, scale.last_high())) {
+    Judge(&run, std::nullopt, at_s, false);
+    return;
+  }
+  PastNoise past;
+  if (scale.roughness_known(16)) past.spread = 1.2533 * scale.roughness() / 2.449;
+  if (k + 1 < series_.scales() && series_.scale(k + 1).roughness_known(8)) {
+    past.wander = 1.2533 * series_.scale(k + 1).roughness() / std::sqrt(2 * series_.bucket_s(k + 1));
+  } else if (regime.begin > 0 && scale.roughness_known(16)) {
+    // Cut out of a short past: until more is known, all its noise may be a walk.
+    past.wander = 1.2533 * scale.roughness() / std::sqrt(2 * window.bucket_s);
+  }
+  std::optional<Growth> growth =
+      FitGrowth(regime.x, regime.low, regime.high, limit - season.highest, window.bucket_s, past, &memory->fit);
+  if (growth && season.found) growth->z = std::min(growth->z, season.z);
+  if (growth && (growth->z < kZ || growth->level <= before + kNewHigh * growth->spread)) growth.reset();
+  Judge(&run, growth, at_s, false);
+}
+
+// The floors of a saw-tooth as a series of its own: they show growth long before buckets have become longer than teeth.
+void Watch::StepTeeth(FitMemory* memory) {
+  teeth_fitted_ = series_.teeth_seen();
+  const std::vector<Tooth>& teeth = series_.teeth();
+  if (teeth.size() < kTeethMin || !Sawing(0, -DBL_MAX)) {
+    teeth_run_ = {};
+    return;
+  }
+  // The last stretch in which floors do not fall.
+  size_t begin = teeth.size() - 1;
+  while (begin > 0 && teeth[begin].floor > teeth[begin - 1].floor) --begin;
+  begin = std::min(begin, teeth.size() - kTeethMin);
+  Regime& regime = memory->regime;
+  regime.x.clear();
+  regime.low.clear();
+  regime.high.clear();
+  for (size_t i = begin; i < teeth.size(); ++i) {
+    regime.x.push_back(teeth[i].time_s - teeth.back().time_s);
+    regime.low.push_back(teeth[i].floor);
+    regime.high.push_back(teeth[i].peak);
+  }
+  const double limit = (down_ ? -*limit_ : *limit_) - series_.base();
+  std::optional<Growth> growth = FitGrowth(regime.x, regime.low, regime.high, limit, 0, {}, &memory->fit);
+  if (growth && growth->z < kTeethZ) growth.reset();
+  Judge(&teeth_run_, growth, teeth.back().time_s, true);
+}
+
+// Whether a saw-tooth is under way that buckets of `bucket_s` would see as growth, and `last` has not broken out of it.
+bool Watch::Sawing(double bucket_s, double last) const {
+  const std::vector<Tooth>& teeth = series_.teeth();
+  if (teeth.size() < 2) return false;
+  const size_t begin = teeth.size() - std::min<size_t>(teeth.size(), 8);
+  const double period = (teeth.back().time_s - teeth[begin].time_s) / static_cast<double>(teeth.size() - 1 - begin);
+  if (series_.Since(series_.last_ns()) - teeth.back().time_s > 3 * period) return false;
+  if (period < kToothSamplesMin * series_.cadence_s() || bucket_s > period) return false;
+  double peak = -DBL_MAX, height = 0, tall = 0, fall_s = 0;
+  for (size_t i = begin; i < teeth.size(); ++i) {
+    fall_s += teeth[i].fall_s / static_cast<double>(teeth.size() - begin);
+    peak = std::max(peak, teeth[i].peak);
+    height = std::max(height, teeth[i].peak - teeth[i].floor);
+    tall += (teeth[i].peak - teeth[i].floor) / static_cast<double>(teeth.size() - begin);
+  }
+  // A saw falls at once and in between rises smoothly; noise and the cycles of a day do neither.
+  if (tall < kTallMin * series_.scale(0).roughness()) return false;
+  if (fall_s > std::max(kFallMax * period, 1.5 * series_.cadence_s())) return false;
+  return last < peak + height / 2;
+}
+
+// Takes a fit's word only when it said the same before, and its end did not recede meanwhile.
+void Watch::Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth) {
+  std::optional<double> end_s;
+  if (growth && growth->certainty >= kCertainty && growth->reach() <= kReachMax) {
+    end_s = growth->Quantile(kLikely, kFarS);
+  }
+  if (!end_s) {
+    if (run->held > 0 && ++run->missed <= 1) return;  // once is no reason
+    const uint32_t wait = run->wait;
+    *run = {};
+    run->wait = wait;
+    return;
+  }
+  run->missed = 0;
+  const double left_s = *end_s;
+  const double first_left_s = run->first_end_s - run->first_s;
+  if (run->held == 0 || at_s + left_s > run->first_end_s + kRecedeMax * first_left_s) {
+    run->held = 0;
+    run->trend.reset();
+    run->first_s = at_s;
+    run->first_end_s = at_s + left_s;
+  }
+  if (run->held < UINT32_MAX) ++run->held;
+  if (run->held < (teeth ? kTeethHeldMin : kHeldMin)) return;
+  Trend trend{.growth = *growth, .at_s = at_s, .teeth = teeth};
+  trend.p50_s = left_s;
+  trend.p10_s = std::min(left_s, growth->Quantile(0.1, kFarS).value_or(left_s));
+  trend.p90_s = std::max(left_s, growth->Quantile(0.9, kFarS).value_or(kFarS));
+  run->trend = trend;
+}
+
+bool Watch::Known(int64_t now_ns, double stale_s) const {
+  if (series_.empty()) return false;
+  const double limit_s = stale_s > 0 ? stale_s : 10 * std::max(series_.cadence_s(), 0.1);
+  return static_cast<double>(now_ns - series_.last_ns()) * 1e-9 <= limit_s;
+}
+
+const Trend* Watch::Soonest() const {
+  const Trend* soonest = teeth_run_.trend && teeth_run_.missed == 0 ? &*teeth_run_.trend : nullptr;
+  for (const Run& run : runs_) {
+    if (!run.trend || run.missed > 0) continue;
+    if (!soonest || run.trend->at_s + run.trend->p50_s < soonest->at_s + soonest->p50_s) soonest = &*run.trend;
+  }
+  return soonest;
+}
+
+void Watch::ClearRuns() {
+  runs_.clear();
+  teeth_run_ = {};
+}
+
+void Watch::Clear() {
+  series_.Clear();
+  ClearRuns();
+  teeth_fitted_ = 0;
+  largest_ = 0;
+  doubted_ = 0;
+}
+
+void Watch::Save(StateWriter* out) const {
+  series_.Save(out);
+  out->Put(static_cast<uint8_t>(limit_.has_value()));
+  out->Put(limit_.value_or(0));
+  out->Put(value_);
+  out->Put(largest_);
+  out->Put(doubted_);
+  out->Put(teeth_fitted_);
+  out->Put(static_cast<uint32_t>(runs_.size()));
+  const auto put = [&](const Run& run) {
+    out->Put(run.since_fit);
+    out->Put(run.wait);
+    out->Put(run.held);
+    out->Put(run.missed);
+    out->Put(run.first_s);
+    out->Put(run.first_end_s);
+    out->Put(static_cast<uint8_t>(run.trend.has_value()));
+    if (!run.trend) return;
+    const Growth& growth = run.trend->growth;
+    for (const double value :
+         {run.trend->at_s, run.trend->p10_s, run.trend->p50_s, run.trend->p90_s, growth.z, growth.certainty,
+          growth.level, growth.headroom, growth.rise, growth.span_s, growth.spread, growth.wander, growth.linear.speed,
+          growth.linear.bend, growth.linear.weight, growth.curved.speed, growth.curved.bend, growth.curved.weight}) {
+      out->Put(value);
+    }
+    out->Put(static_cast<uint8_t>(run.trend->teeth));
+    out->Put(static_cast<uint32_t>(growth.points));
+  };
+  for (const Run& run : runs_) put(run);
+  put(teeth_run_);
+}
+
+bool Watch::Restore(StateReader* in) {
+  Clear();
+  bool has_limit = false;
+  double limit = 0;
+  uint32_t count = 0;
+  bool sound = series_.Restore(in) && in->GetBool(&has_limit) && in->Get(&limit) && in->Get(&value_);
+  sound = sound && in->Get(&largest_) && in->Get(&doubted_) && in->Get(&teeth_fitted_) && in->Get(&count);
+  if (!sound || count > Series::kScalesMax || !std::isfinite(limit) || !std::isfinite(value_) ||
+      !std::isfinite(largest_)) {
+    return false;
+  }
+  if (has_limit) limit_ = limit;
+  const auto get = [&](Run* run) {
+    bool has_trend = false;
+    bool fine = in->Get(&run->since_fit) && in->Get(&run->wait) && in->Get(&run->held) && in->Get(&run->missed) &&
+                in->Get(&run->first_s) && in->Get(&run->first_end_s) && in->GetBool(&has_trend) && run->wait > 0;
+    if (!fine || !has_trend) return fine;
+    Trend& trend = run->trend.emplace();
+    Growth& growth = trend.growth;
+    for (double* value : {&trend.at_s, &trend.p10_s, &trend.p50_s, &trend.p90_s, &growth.z, &growth.certainty,
+                          &growth.level, &growth.headroom, &growth.rise, &growth.span_s, &growth.spread, &growth.wander,
+                          &growth.linear.speed, &growth.linear.bend, &growth.linear.weight, &growth.curved.speed,
+                          &growth.curved.bend, &growth.curved.weight}) {
+      fine = fine && in->Get(value) && std::isfinite(*value);
+    }
+    uint32_t points = 0;
+    fine = fine && in->GetBool(&trend.teeth) && in->Get(&points) && growth.span_s > 0 && growth.certainty > 0;
+    growth.points = points;
+    return fine;
+  };
+  runs_.resize(count);
+  for (Run& run : runs_) {
+    if (!get(&run)) return false;
+  }
+  return get(&teeth_run_);
+}
+
+}  // namespace understudy::trend

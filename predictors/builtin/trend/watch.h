@@ -1,0 +1,84 @@
+// One metric on its way to its limit: fits at every scale, and what holds over several fits in a row. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "predictors/builtin/trend/growth.h"
+#include "predictors/builtin/trend/regime.h"
+#include "predictors/builtin/trend/series.h"
+
+namespace understudy::trend {
+
+// Memory for fitting, shared by all watches of an instance.
+struct FitMemory {
+  Window window;
+  Regime regime;
+  FitScratch fit;
+};
+
+// A trend that has held for long enough to be spoken of.
+struct Trend {
+  Growth growth;
+  double at_s = 0;                         // of the fit's last bucket, since the series began
+  bool teeth = false;                      // of the floors of a saw-tooth
+  double p10_s = 0, p50_s = 0, p90_s = 0;  // from at_s
+};
+
+class Watch {
+ public:
+  // `down`: the metric is dangerous when low, like free space.
+  explicit Watch(bool down) : down_(down) {}
+
+  // Times ascend. `limit` is what is known at this time; nothing: none. At most one fit for each bucket of each scale.
+  void Observe(int64_t time_ns, double value, std::optional<double> limit, FitMemory* memory);
+
+  // A value young enough to speak of: not older than `stale_s`, or ten sampling intervals where that is 0.
+  bool Known(int64_t now_ns, double stale_s) const;
+  bool down() const { return down_; }
+  bool seen() const { return !series_.empty(); }
+  bool warm() const { return !series_.empty() && series_.scale(0).size() >= kPointsMin; }
+  double value() const { return value_; }
+  std::optional<double> limit() const { return limit_; }
+  const Series& series() const { return series_; }
+
+  // The trend that ends soonest; null when there is none.
+  const Trend* Soonest() const;
+  double Since(int64_t now_ns) const { return series_.Since(now_ns); }
+
+  void Clear();      // the series is another one from now on
+  void ClearRuns();  // the series goes on, but what held so far must prove itself again
+
+  void Save(StateWriter* out) const;
+  bool Restore(StateReader* in);
+
+ private:
+  // Fits of one scale over time.
+  struct Run {
+    uint32_t since_fit = 0;  // buckets
+    uint32_t wait = 1;       // buckets between fits
+    uint32_t held = 0, missed = 0;
+    double first_s = 0, first_end_s = 0;  // of the run's first fit: when it was made and when it saw the end
+    std::optional<Trend> trend;           // the last that held
+  };
+
+  void Step(size_t k, FitMemory* memory);
+  void StepTeeth(FitMemory* memory);
+  bool Sawing(double bucket_s, double last) const;
+  void Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth);
+  bool Believable(double value);
+
+  bool down_;  // mirrored, so that danger is always high
+  Series series_;
+  std::optional<double> limit_;
+  double value_ = 0;
+  double largest_ = 0;     // in size, of what was believed
+  uint32_t doubted_ = 0;   // values in a row that were not
+  std::vector<Run> runs_;  // by scale
+  Run teeth_run_;
+  uint64_t teeth_fitted_ = 0;
+};
+
+}  // namespace understudy::trend

@@ -24,27 +24,23 @@ DebugFaults::~DebugFaults() {
 void DebugFaults::Stall(int64_t ms) { ::poll(nullptr, 0, static_cast<int>(ms)); }
 
 void DebugFaults::WriteScratch() {
-  io_bytes_ = std::min(io_bytes_ + io_creep_bytes_, kIoBytesMax);
+  io_writes_ = std::min(io_writes_ + io_creep_, kIoWritesMax);
   // tidy: allow(file): a fault made on purpose, for which the log's files are of no use
   if (scratch_ < 0) scratch_ = ::open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  const std::string block(1 << 20, '#');
+  const std::string page(4096, '#');
   bool good = scratch_ >= 0;
-  for (int64_t at = 0; good && at < io_bytes_;) {
-    const auto size = static_cast<size_t>(std::min<int64_t>(io_bytes_ - at, static_cast<int64_t>(block.size())));
+  for (int64_t i = 0; good && i < io_writes_; ++i) {
     // tidy: allow(file): as above
-    const ssize_t written = ::pwrite(scratch_, block.data(), size, at);
-    good = written > 0;
-    at += written;
+    good = ::pwrite(scratch_, page.data(), page.size(), 0) > 0 && ::fdatasync(scratch_) == 0;
   }
-  // tidy: allow(file): as above
-  if (!good || ::fdatasync(scratch_) != 0) {
+  if (!good) {
     std::perror("resp_kv: DEBUG IOCREEP");
-    io_creep_bytes_ = 0;
+    io_creep_ = 0;
   }
 }
 
 void DebugFaults::Tick() {
-  if (++ticks_ % (1000 / kTickMs) == 0 && io_creep_bytes_ > 0) WriteScratch();
+  if (++ticks_ % (1000 / kTickMs) == 0 && io_creep_ > 0) WriteScratch();
   if (const auto bytes = static_cast<size_t>(leak_bytes_per_second_ * kTickMs / 1000); bytes > 0) {
     constexpr size_t kPage = 4096;
     auto block = std::make_unique<char[]>(bytes);  // zeroed, but the kernel may still share the zero page

@@ -16,8 +16,8 @@ class DebugFaults {
   static constexpr int64_t kLeakBytesPerSecondMax = int64_t{16} << 30;
   static constexpr int64_t kLeakFdsPerSecondMax = 100'000;
   static constexpr int64_t kLeakThreadsPerSecondMax = 10'000;
-  static constexpr int64_t kIoCreepBytesMax = int64_t{64} << 20;
-  static constexpr int64_t kIoBytesMax = int64_t{1} << 30;  // of one write
+  static constexpr int64_t kIoCreepMax = 10'000;
+  static constexpr int64_t kIoWritesMax = 100'000;  // in one go
   static constexpr int64_t kStallMsMax = 3'600'000;
 
   ~DebugFaults();
@@ -29,9 +29,9 @@ class DebugFaults {
   // Starts so many threads a second, which only wait. When no more can be had the process aborts, as one does that
   // starts a thread for each request.
   void SetThreadLeak(int64_t threads_per_second) { leak_threads_per_second_ = threads_per_second; }
-  // Once a second writes a scratch file in /var/tmp and waits for the disk, each time by so many bytes more: as a store
-  // does whose housekeeping grows and stands in its clients' way. Ends when the disk refuses; 0 ends it.
-  void SetIoCreep(int64_t bytes_per_second) { io_creep_bytes_ = bytes_per_second, io_bytes_ = 0; }
+  // Once a second makes synced writes of a page to a scratch file in /var/tmp, each time so many more: as a store does
+  // whose housekeeping grows and stands in its clients' way. Ends when the disk refuses; 0 ends it.
+  void SetIoCreep(int64_t writes_per_second) { io_creep_ = writes_per_second, io_writes_ = 0; }
   // Blocks the calling thread.
   static void Stall(int64_t ms);
 
@@ -41,7 +41,7 @@ class DebugFaults {
   size_t leaked_bytes() const { return leaked_bytes_; }
   size_t leaked_fds() const { return fds_.size(); }
   size_t leaked_threads() const { return threads_.size(); }
-  size_t scratch_bytes() const { return static_cast<size_t>(io_bytes_); }  // of the last write
+  size_t scratch_writes() const { return static_cast<size_t>(io_writes_); }  // in the last go
 
  private:
   void WriteScratch();
@@ -51,8 +51,8 @@ class DebugFaults {
   int64_t fds_owed_ = 0;  // thousandths
   int64_t leak_threads_per_second_ = 0;
   int64_t threads_owed_ = 0;  // thousandths
-  int64_t io_creep_bytes_ = 0;
-  int64_t io_bytes_ = 0;  // of the last write
+  int64_t io_creep_ = 0;
+  int64_t io_writes_ = 0;
   int ticks_ = 0;
   int scratch_ = -1;
   size_t leaked_bytes_ = 0;

@@ -282,8 +282,8 @@ void Server::HandleDebug(Connection* connection, const Args& args, std::string* 
     }
     faults_.SetThreadLeak(value);
   } else if (what == "iocreep") {
-    if (!has_value || value > DebugFaults::kIoCreepBytesMax) {
-      return refuse("DEBUG IOCREEP wants bytes per second and second, 0 to 67108864");
+    if (!has_value || value > DebugFaults::kIoCreepMax) {
+      return refuse("DEBUG IOCREEP wants writes per second and second, 0 to 10000");
     }
     faults_.SetIoCreep(value);
   } else if (what == "stall") {
@@ -326,7 +326,7 @@ std::string Server::Info() const {
   line("debug_leaked_bytes", faults_.leaked_bytes());
   line("debug_leaked_fds", faults_.leaked_fds());
   line("debug_leaked_threads", faults_.leaked_threads());
-  line("debug_scratch_bytes", faults_.scratch_bytes());
+  line("debug_scratch_writes", faults_.scratch_writes());
   line("maxmemory", options_.memory_bytes_max);
   info += "\r\n# Stats\r\n";
   line("total_commands_processed", commands_);

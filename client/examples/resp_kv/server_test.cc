@@ -399,13 +399,13 @@ TEST_F(ServerTest, LeaksOnDemandOnly) {
   EXPECT_EQ(client.Ask("DEBUG FDLEAK 0"), "+OK\r\n");
   EXPECT_EQ(client.Ask("DEBUG THREADLEAK 0"), "+OK\r\n");
   EXPECT_EQ(client.Ask("DEBUG STALL 1"), "+OK\r\n");
-  EXPECT_EQ(client.Ask("DEBUG IOCREEP 4096"), "+OK\r\n");
-  for (int i = 0; i < 200 && info.find("debug_scratch_bytes:8192\r\n") == std::string::npos; ++i) {
+  EXPECT_EQ(client.Ask("DEBUG IOCREEP 3"), "+OK\r\n");
+  for (int i = 0; i < 200 && info.find("debug_scratch_writes:6\r\n") == std::string::npos; ++i) {
     poll(nullptr, 0, 20);
     client.Send("INFO\r\n");
     info = client.ReadUntil("cluster_enabled:1\r\n\r\n# Keyspace\r\n\r\n");
   }
-  EXPECT_THAT(info, HasSubstr("debug_scratch_bytes:8192\r\n"));
+  EXPECT_THAT(info, HasSubstr("debug_scratch_writes:6\r\n"));
   EXPECT_EQ(client.Ask("DEBUG IOCREEP 0"), "+OK\r\n");
   EXPECT_THAT(client.Ask("DEBUG LEAK lots"), StartsWith("-ERR DEBUG LEAK wants"));
   EXPECT_THAT(client.Ask("DEBUG THREADLEAK -1"), StartsWith("-ERR DEBUG THREADLEAK wants"));

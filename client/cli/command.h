@@ -98,6 +98,7 @@ int RunDoctor(const Arguments& arguments);
 int RunPredictorNew(const Arguments& arguments);
 int RunPredictorCheck(const Arguments& arguments);
 int RunPredictorRun(const Arguments& arguments);
+int RunBacktest(const Arguments& arguments);
 int RunBenchAppend(const Arguments& arguments);
 int RunBenchReplay(const Arguments& arguments);
 int RunBenchTakeover(const Arguments& arguments);

@@ -121,6 +121,16 @@ std::vector<Command> Commands() {
       "after each row: about 40 lines without --every; with --json after every row.\n\n"
       "  understudy predictor run build/queue_full.so trace.csv --horizons 60,600\n\n"
       "Exit codes: 0 it ran, 1 it could not, 2 wrong command line.\n";
+  static const std::string backtest =
+      "Replays traces (NAME.csv with NAME.events.json; folders are searched) to predictors as a coordinator would\n"
+      "have fed them, and says what their alarms were worth: precision, recall, lead time, false alarms,\n"
+      "calibration, cost. Runs the plugins in this process, without a cluster. In a configuration\n"
+      "{\"sweep\": [a, b]} stands for each of a and b; all combinations run. With several predictors the others are\n"
+      "compared at the recall of the first.\n\n"
+      "  understudy backtest traces/ --predictor trend --html report.html\n"
+      "  understudy backtest leak.csv --predictor threshold:@bounds.json --predictor predict_linear:@rules.json\n"
+      "  understudy backtest traces/ --predictor ./mine.so:'{\"limit\": 3}' --json\n\n"
+      "Exit codes: 0 done, 1 a trace or a predictor is refused, 2 wrong command line.\n";
   static const std::string append =
       std::string(
           "Appends records through the client library and measures: on private log servers that it starts and\n"
@@ -240,6 +250,28 @@ std::vector<Command> Commands() {
         {"every", Option::kNumber, "S", "0", "ask every S seconds of the trace; 0: after each row", 0, 1'000'000'000}},
        predictor_run.c_str(),
        RunPredictorRun},
+      {"backtest",
+       "Measures predictors on recorded traces",
+       {"TRACES..."},
+       {{"predictor", Option::kList, "NAME[:CONFIG|:@FILE]", "",
+         "a plugin's name or path, and its configuration; any number of times (trend)", 0, 0},
+        {"horizon", Option::kReal, "S", "60", "forecasts are asked for so far ahead", 1, 100'000'000},
+        {"window", Option::kReal, "S", "0",
+         "an alarm is right when an event begins so soon after it; 0: twice the horizon", 0, 1'000'000'000},
+        {"every", Option::kReal, "S", "0", "at least so long between forecasts; 0: one after each row", 0, 1'000'000},
+        {"switch-at", Option::kReal, "P", "0.7", "probability that opens an alarm", 0, 1},
+        {"release-at", Option::kReal, "P", "0.2", "below it the alarm closes", 0, 1},
+        {"persist-ms", Option::kReal, "MS", "1000", "so long at --switch-at before it opens", 0, 1'000'000'000},
+        {"dwell-ms", Option::kReal, "MS", "10000", "so long below --release-at before it closes", 0, 1'000'000'000},
+        {"ready", Option::kReal, "S", "1", "a spare needs so long to be ready; a shorter lead comes too late", 0,
+         100'000},
+        {"cost-unplanned", Option::kReal, "C", "10", "of an event nobody was ready for", 0, 1'000'000'000},
+        {"cost-planned", Option::kReal, "C", "1", "of a move, needed or not", 0, 1'000'000'000},
+        {"failures-only", Option::kFlag, "", "", "degradations need not be forecast", 0, 0},
+        {"threads", Option::kNumber, "N", "0", "traces replayed at once; 0: as many as the machine has cores", 0, 1024},
+        {"html", Option::kText, "FILE", "", "write a report with plots, one page that opens offline", 0, 0}},
+       backtest.c_str(),
+       RunBacktest},
       {"bench append",
        "Measures appends",
        {},

@@ -212,6 +212,16 @@ PluginAnswer PluginInstance::Predict(int64_t now_ns, const std::vector<int64_t>&
   return answer;
 }
 
+int32_t PluginInstance::ObserveInPlace(const understudy_sample* samples, size_t count) {
+  return Guard([&] { return library_->api().observe(self_, samples, count); }).code;
+}
+
+int32_t PluginInstance::PredictInPlace(int64_t now_ns, understudy_forecast* forecasts, size_t count) {
+  return Guard([&] { return library_->api().predict(self_, now_ns, forecasts, count); }).code;
+}
+
+const std::string& PluginInstance::explanation() const { return context_->explanation; }
+
 PluginAnswer PluginInstance::Reset(int32_t why) {
   const understudy_predictor_api& api = library_->api();
   if (api.reset != nullptr) return Guard([&] { return api.reset(self_, why); });

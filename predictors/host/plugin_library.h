@@ -60,6 +60,13 @@ class PluginInstance {
   PluginAnswer Observe(const std::vector<PluginSample>& samples);
   // On OK fills one forecast a horizon; they are as the plugin gave them: CheckForecast judges.
   PluginAnswer Predict(int64_t now_ns, const std::vector<int64_t>& horizons_ms, std::vector<Forecast>* out);
+  // The same without copies, for replays at full speed: each sample has one value and one mark a metric, each later
+  // than the ones before; forecasts come zeroed but for their horizons, which ascend. What returns is the code.
+  int32_t ObserveInPlace(const understudy_sample* samples, size_t count);
+  int32_t PredictInPlace(int64_t now_ns, understudy_forecast* forecasts, size_t count);
+  // Why the last call returned something else than OK; empty when the plugin gave no reason.
+  const std::string& explanation() const;
+
   // A plugin that cannot reset is created anew.
   PluginAnswer Reset(int32_t why);
   PluginAnswer Feedback(int64_t time_ns, int32_t kind, double lead_s);  // OK when not offered

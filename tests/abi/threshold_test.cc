@@ -54,7 +54,7 @@ class ThresholdTest : public testing::Test {
 
 TEST_F(ThresholdTest, ConfigurationErrorsNameTheField) {
   EXPECT_EQ(ConfigError("{"), "config: not valid JSON");
-  EXPECT_EQ(ConfigError("{}"), "bounds: required");
+  EXPECT_EQ(ConfigError("{}"), "bounds: bounds or rules are required");
   EXPECT_EQ(ConfigError(R"({"bouns":[]})"), "bouns: unknown field");
   EXPECT_EQ(ConfigError(R"({"bounds":[{"above":1}]})"), "bounds[0].metric: required");
   EXPECT_EQ(ConfigError(R"({"bounds":[{"metric":"a","above":1},{"metric":"b"}]})"),
@@ -217,6 +217,90 @@ TEST_F(ThresholdTest, ARealTraceReplaysToTheSameForecastsAlsoThroughASavedState)
   }
   EXPECT_THAT(found, testing::Each(true));
   EXPECT_LT(alarms, rows.size() / 20);
+}
+
+TEST_F(ThresholdTest, RulesPutBoundsTogether) {
+  // Memory and its pressure at once for 5 s, or threads alone.
+  Make(R"({"rules":[
+    {"all":[{"metric":"mem","above":90,"for_s":0,"clear_for_s":0,"clear":90},
+            {"metric":"psi","above":10,"for_s":0,"clear_for_s":0,"clear":10}], "for_s":5, "clear_for_s":2,
+     "probability":0.8},
+    {"metric":"threads","above":1000,"for_s":0}]})");
+  const std::vector<std::string> wanted = {"mem", "psi", "threads"};
+  EXPECT_EQ(instance_->metrics(), wanted);
+  double t = 0;
+  for (int i = 0; i < 20; ++i) Observe(++t, {95, 5, 10});  // one of them alone, for however long
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.01);
+  for (int i = 0; i < 5; ++i) Observe(++t, {95, 20, 10});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.01);
+  Observe(++t, {95, 20, 10});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.8);
+  EXPECT_EQ(Predict().reason, "mem 95 > 90 for 25 s and psi 20 > 10 for 5 s");
+  Observe(++t, {95, 20, 2000});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.9);  // the worst counts
+  EXPECT_THAT(Predict().reason, HasSubstr("threads 2000 > 1000"));
+  Make(R"({"rules":[{"all":[{"metric":"mem","above":90,"for_s":0,"clear_for_s":0,"clear":90},
+            {"metric":"psi","above":10,"for_s":0,"clear_for_s":0,"clear":10}], "clear_for_s":2}]})");
+  Observe(1, {95, 20});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.9);
+  Observe(2, {95, 5});
+  Observe(3, {95, 5});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.9);  // not for two seconds yet
+  Observe(4, {95, 5});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.01);
+}
+
+TEST_F(ThresholdTest, AnUnknownPartKeepsAllFromBeingTrueButNotAny) {
+  const std::string parts = R"([{"metric":"a","above":1,"for_s":0},{"metric":"b","above":1,"for_s":0}])";
+  Make(R"({"stale_s":10,"rules":[{"all":)" + parts + "}]}");
+  for (int t = 1; t <= 5; ++t) Observe(t, {2, kMissing});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.01);
+  EXPECT_DOUBLE_EQ(Predict().confidence, 0.5);
+  Observe(6, {2, 2});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.9);
+  for (int t = 7; t <= 30; ++t) Observe(t, {2, kMissing});  // what b was is too long ago
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.01);
+  Make(R"({"stale_s":10,"rules":[{"any":)" + parts + "}]}");
+  for (int t = 1; t <= 5; ++t) Observe(t, {2, kMissing});
+  EXPECT_DOUBLE_EQ(Predict().probability, 0.9);
+}
+
+TEST_F(ThresholdTest, RulesWithinRulesKnowWhenAndSurviveASave) {
+  const std::string config = R"({"trend_s":20,"rules":[{"any":[
+      {"all":[{"metric":"a","above":50,"for_s":0,"fails_at":100},{"metric":"b","above":50,"for_s":0,"fails_at":200}]},
+      {"metric":"c","above":1,"for_s":0}], "for_s":3}]})";
+  Make(config);
+  for (int t = 0; t <= 60; ++t) Observe(t, {1.0 * t, 1.0 * t, 0});
+  const Forecast before = Predict();
+  EXPECT_DOUBLE_EQ(before.probability, 0.9);
+  ASSERT_TRUE(before.has_ttf);
+  EXPECT_NEAR(before.ttf_p50_s, 140, 1e-6);  // both must fail: b is the later
+  std::string state;
+  ASSERT_TRUE(instance_->Save(&state).ok());
+  Make(config);
+  ASSERT_TRUE(instance_->Restore(state).ok());
+  const Forecast after = Predict();
+  EXPECT_DOUBLE_EQ(after.probability, before.probability);
+  EXPECT_EQ(after.reason, before.reason);
+  Make(R"({"bounds":[{"metric":"a","above":50}]})");
+  EXPECT_EQ(instance_->Restore(state).code, UNDERSTUDY_BAD_STATE);
+}
+
+TEST_F(ThresholdTest, WrongRulesAreNamed) {
+  EXPECT_EQ(ConfigError(R"({"rules":[{"all":[]}]})"), "rules[0].all: an array of bounds and rules is needed");
+  EXPECT_EQ(ConfigError(R"({"rules":[{}]})"), "rules[0]: either all, any or metric is needed");
+  EXPECT_EQ(ConfigError(R"({"rules":[{"any":[{"metric":"a"}]}]})"),
+            "rules[0].any[0].above: either above or below is required");
+  EXPECT_EQ(ConfigError(R"({"rules":[{"all":[{"metric":"a","above":1}],"fro_s":1}]})"),
+            "rules[0].fro_s: unknown field");
+  EXPECT_EQ(ConfigError(R"({"rules":[{"all":[{"any":[{"metric":"a","above":1,"anticipate":true}]}]}]})"),
+            "rules[0].all[0].any[0].anticipate: only for a bound that is not part of a rule");
+  std::string deep = R"({"metric":"a","above":1})";
+  for (int i = 0; i < 5; ++i) deep = R"({"all":[)" + deep + "]}";
+  EXPECT_THAT(ConfigError(R"({"rules":[)" + deep + "]}"), HasSubstr("rules within rules at most 4 deep"));
+  std::string many = R"({"metric":"a","above":1})";
+  for (int i = 0; i < 64; ++i) many += R"(,{"metric":"a","above":1})";
+  EXPECT_THAT(ConfigError(R"({"rules":[{"all":[)" + many + "]}]}"), HasSubstr("more than 64 bounds in all"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "predictors/builtin/threshold/config.h"
+#include "predictors/builtin/threshold/rule_watch.h"
 #include "predictors/builtin/threshold/tracker.h"
 #include "understudy/predictor.hpp"
 
@@ -39,6 +40,7 @@ class Threshold {
     for (size_t i = 0; i < trackers_.size(); ++i) {
       if (const std::optional<double> value = sample[i]) trackers_[i].Observe(sample.time_ns(), *value);
     }
+    rules_.Observe(sample.time_ns(), trackers_);
   }
 
   int32_t Predict(int64_t now_ns, std::span<understudy_forecast> forecasts) const {
@@ -67,6 +69,7 @@ class Threshold {
     first_ns_ = -1;
     trackers_.clear();
     for (const Bound& bound : config_.bounds) trackers_.emplace_back(bound, config_.stale_s, config_.trend_s);
+    rules_ = RuleWatch(&config_.rules);
   }
 
   std::string Save() const {
@@ -78,13 +81,18 @@ class Threshold {
       all.push_back({state.seen, state.alarm, state.last_ns, state.value, ToJson(state.beyond_since),
                      ToJson(state.good_since), window});
     }
-    return Json({{"first_ns", first_ns_}, {"trackers", all}}).dump();
+    Json rules = Json::array();
+    for (const RuleWatch::State& state : rules_.Save()) {
+      rules.push_back({state.alarm, ToJson(state.true_since), ToJson(state.false_since)});
+    }
+    return Json({{"first_ns", first_ns_}, {"trackers", all}, {"rules", rules}}).dump();
   }
 
   bool Restore(std::string_view text) {
     const Json json = Json::parse(text, nullptr, false);
     if (!json.is_object()) return false;
     std::vector<Tracker::State> states;
+    std::vector<RuleWatch::State> rules;
     try {
       for (const Json& item : json.at("trackers")) {
         Tracker::State state;
@@ -100,25 +108,33 @@ class Threshold {
         states.push_back(std::move(state));
       }
       if (states.size() != trackers_.size()) return false;
+      for (const Json& item : json.value("rules", Json::array())) {
+        rules.push_back({item.at(0).get<bool>(), FromJson(item.at(1)), FromJson(item.at(2))});
+      }
+      if (rules.size() != config_.rules.size()) return false;
       first_ns_ = json.at("first_ns").get<int64_t>();
     } catch (const Json::exception&) {
       return false;
     }
     for (size_t i = 0; i < states.size(); ++i) trackers_[i].Restore(std::move(states[i]));
+    rules_.Restore(std::move(rules));
     return true;
   }
 
  private:
-  // The probability, time to failure and reason of the worst bound.
+  // The probability, time to failure and reason of the worst bound or rule.
   void Fill(int64_t now_ns, understudy_forecast* forecast) const {
     const double horizon_s = static_cast<double>(forecast->horizon_ns) * 1e-9;
     forecast->probability = config_.base_probability;
-    size_t worst = trackers_.size(), alarms = 0;
+    size_t worst = trackers_.size(), worst_rule = config_.rules.size(), alarms = 0;
     std::optional<TimeTo> soonest;
+    const auto sooner = [&](const std::optional<TimeTo>& time) {
+      if (time && (!soonest || time->p50_s < soonest->p50_s)) soonest = time;
+    };
     for (size_t i = 0; i < trackers_.size(); ++i) {
       const Bound& bound = config_.bounds[i];
       const Tracker& tracker = trackers_[i];
-      if (!tracker.Known(now_ns)) continue;
+      if (!bound.alone || !tracker.Known(now_ns)) continue;
       double probability = 0;
       if (tracker.alarm()) {
         ++alarms;
@@ -129,16 +145,20 @@ class Threshold {
       } else {
         continue;
       }
-      std::optional<TimeTo> time;
-      if (bound.fails_at) {
-        time = tracker.TimeUntil(*bound.fails_at, now_ns);
-      } else if (!tracker.alarm()) {
-        time = tracker.TimeUntil(bound.limit, now_ns);
-      }
-      if (time && (!soonest || time->p50_s < soonest->p50_s)) soonest = time;
+      sooner(Time(i, now_ns));
       if (probability > forecast->probability || (tracker.alarm() && worst == trackers_.size())) {
         forecast->probability = std::max(probability, forecast->probability);
         worst = i;
+      }
+    }
+    for (size_t i = 0; i < config_.rules.size(); ++i) {
+      if (!config_.rules[i].alone || !RuleKnown(i, now_ns) || !rules_.alarm(i)) continue;
+      ++alarms;
+      sooner(RuleTime(i, now_ns));
+      const bool none = worst == trackers_.size() && worst_rule == config_.rules.size();
+      if (config_.rules[i].probability > forecast->probability || none) {
+        forecast->probability = std::max(config_.rules[i].probability, forecast->probability);
+        worst_rule = i;
       }
     }
     if (soonest) {
@@ -147,7 +167,48 @@ class Threshold {
       forecast->ttf_p50_s = soonest->p50_s;
       forecast->ttf_p90_s = soonest->p90_s;
     }
-    sdk::SetReason(forecast, worst == trackers_.size() ? Calm(now_ns) : Reason(worst, alarms, soonest));
+    if (worst_rule < config_.rules.size()) {
+      sdk::SetReason(forecast, RuleReason(worst_rule, alarms, soonest));
+    } else {
+      sdk::SetReason(forecast, worst == trackers_.size() ? Calm(now_ns) : Reason(worst, alarms, soonest));
+    }
+  }
+
+  std::optional<TimeTo> Time(size_t bound, int64_t now_ns) const {
+    const Tracker& tracker = trackers_[bound];
+    if (config_.bounds[bound].fails_at) return tracker.TimeUntil(*config_.bounds[bound].fails_at, now_ns);
+    if (!tracker.alarm()) return tracker.TimeUntil(config_.bounds[bound].limit, now_ns);
+    return std::nullopt;
+  }
+
+  std::optional<TimeTo> RuleTime(size_t rule, int64_t now_ns) const {
+    std::vector<std::optional<TimeTo>> times(trackers_.size());
+    for (size_t i = 0; i < trackers_.size(); ++i) {
+      if (!config_.bounds[i].alone && config_.bounds[i].fails_at && trackers_[i].Known(now_ns))
+        times[i] = Time(i, now_ns);
+    }
+    return rules_.Time(rule, times);
+  }
+
+  // Whether it still stands on recent values: "any" on one that raised it, "all" on all of them.
+  bool RuleKnown(size_t rule, int64_t now_ns) const {
+    const std::vector<size_t> causes = rules_.Causes(rule, trackers_);
+    const auto known = [&](size_t bound) { return trackers_[bound].Known(now_ns); };
+    return config_.rules[rule].all ? std::all_of(causes.begin(), causes.end(), known)
+                                   : causes.empty() || std::any_of(causes.begin(), causes.end(), known);
+  }
+
+  std::string RuleReason(size_t rule, size_t alarms, const std::optional<TimeTo>& soonest) const {
+    const std::vector<size_t> causes = rules_.Causes(rule, trackers_);
+    std::string reason;
+    for (const size_t bound : causes) {
+      if (!reason.empty()) reason += " and ";
+      reason += Reason(bound, 1, std::nullopt);
+    }
+    if (causes.empty()) reason = "no longer true, but not yet for " + Seconds(config_.rules[rule].clear_for_s);
+    if (soonest) reason += ", in about " + Seconds(soonest->p50_s);
+    if (alarms > 1) reason += " (and " + std::to_string(alarms - 1) + " more)";
+    return reason;
   }
 
   std::string Reason(size_t worst, size_t alarms, const std::optional<TimeTo>& soonest) const {
@@ -179,7 +240,8 @@ class Threshold {
 
   sdk::Host host_;
   Config config_;
-  std::vector<Tracker> trackers_;
+  std::vector<Tracker> trackers_;  // one a bound
+  RuleWatch rules_{&config_.rules};
   int64_t first_ns_ = -1;  // of the first sample; -1: none yet
 };
 

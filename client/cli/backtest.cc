@@ -75,6 +75,7 @@ void PrintSummary(const bt::Report& report, bool color) {
 
   const bt::Score& first = report.variants[bt::BestOfGroup(report, 0)].summary;
   for (const bt::Rival& rival : bt::Compare(report)) {
+    if (first.events == 0) break;  // no recall to compare at
     const bt::VariantReport& at = report.variants[rival.at_recall];
     std::printf("%s: precision %s against %s, median lead %s against %s of %s\n",
                 rival.reaches ? "At the first one's recall"

@@ -71,8 +71,9 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
         options_(std::move(options)),
         address_(options_.addresses.empty() ? "" : options_.addresses.front()),
         polls_(loop),
+        calibrations_(std::make_shared<CalibrationStore>(loop, store, options_.cluster)),
         forecaster_(std::make_shared<Forecaster>(
-            loop, std::move(predictors), [this](const ForecastsArrived& forecasts) { Step(forecasts); },
+            loop, std::move(predictors), calibrations_, [this](const ForecastsArrived& forecasts) { Step(forecasts); },
             [this](const Event& event) {
               if (Leads()) events_->Append(event, loop_->clock()->WallUnixMs());
             })) {
@@ -261,6 +262,7 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     if (stopped_ || core_ != nullptr || !leadership_->leads() || !metadata_->loaded()) return;
     if (metadata_->seen() < leadership_->won_version()) return;
     lost_why_.clear();
+    calibrations_->Begin();
     core_ = std::make_unique<Core>(CoreOptionsOf(options_));
     core_->UseAddresses(Addresses());
     probe_ = std::make_unique<WriterAgeProbe>(
@@ -294,6 +296,7 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     events_->Stop();
     core_.reset();
     forecaster_->Rest();
+    calibrations_->Rest();
     polls_.ForgetCommands();
     const auto requests = std::exchange(requests_, {});
     for (const auto& [token, reply] : requests) {
@@ -359,8 +362,8 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     for (const WriteMetadata& write : effects.writes) metadata_->Write(write);
     for (const ReadMetadata& read : effects.reads) metadata_->Read(read);
     for (const Event& event : effects.events) events_->Append(event, unix_ms);
-    for (const PredictorReset& reset : effects.resets) forecaster_->Reset(reset);
     for (const PredictorFeedback& feedback : effects.feedback) forecaster_->Feedback(feedback);
+    for (const PredictorReset& reset : effects.resets) forecaster_->Reset(reset);
     for (const std::string& service : effects.ask_writer_age) AskWriterAge(service);
     for (Answer& answer : effects.answers) {
       auto it = requests_.find(answer.token);
@@ -413,7 +416,8 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
   std::shared_ptr<Presence> presence_;
   std::shared_ptr<MetadataLink> metadata_;
   NodePolls polls_;
-  std::shared_ptr<Forecaster> forecaster_;
+  const std::shared_ptr<CalibrationStore> calibrations_;
+  const std::shared_ptr<Forecaster> forecaster_;
   std::map<std::string, EarlyReport> early_;  // while nobody leads, by node
   std::string lost_why_;                      // it led before; why no more
   bool stopped_ = false;

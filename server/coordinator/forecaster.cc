@@ -2,11 +2,23 @@
 
 #include <utility>
 
+#include "predictors/ensemble/combine.h"
+
 namespace understudy::coordinator {
 
 Forecaster::Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host,
+                       std::shared_ptr<CalibrationStore> calibrations,
                        std::function<void(const ForecastsArrived&)> forecasts, std::function<void(const Event&)> alert)
-    : loop_(loop), host_(std::move(host)), forecasts_(std::move(forecasts)), alert_(std::move(alert)) {}
+    : loop_(loop),
+      host_(std::move(host)),
+      calibrations_(std::move(calibrations)),
+      scores_([this](const ensemble::Scorebook::Answer& answer) {
+        using Kind = ensemble::Scorebook::Answer::Kind;
+        if (answer.kind == Kind::kCensored) return calibrations_->RecordCensored(answer.predictor, answer.horizon_ms);
+        calibrations_->Record(answer.predictor, answer.horizon_ms, answer.said, answer.kind == Kind::kFailed);
+      }),
+      forecasts_(std::move(forecasts)),
+      alert_(std::move(alert)) {}
 
 void Forecaster::Start() {
   if (host_ == nullptr) return;
@@ -49,6 +61,7 @@ void Forecaster::Follow(const Core& core) {
       continue;
     }
     host_->Configure(it->first, {});
+    scores_.Forget(it->first);
     it = configured_.erase(it);
   }
   for (const auto& [name, service] : core.services()) {
@@ -65,6 +78,7 @@ void Forecaster::Rest() {
   }
   configured_.clear();
   alerts_.clear();
+  scores_.ForgetAll();
 }
 
 void Forecaster::Observe(const Core& core, const AgentReport& report) {
@@ -98,17 +112,30 @@ void Forecaster::Predict() {
       auto self = weak.lock();
       if (self == nullptr || self->stopped_) return;
       self->asking_ = false;
-      for (const auto& [service, list] : forecasts) self->forecasts_({service, list});
+      for (const auto& [service, list] : forecasts) self->Arrived(service, list);
       self->Predict();
     });
   });
 }
 
+// What the predictors said, and, as "ensemble", what that comes to after all they have said before.
+void Forecaster::Arrived(const std::string& service, std::vector<Forecast> forecasts) {
+  scores_.Observe(service, forecasts, loop_->clock()->Now().ns() / kNsPerMs);
+  std::vector<Forecast> combined = ensemble::Combine(forecasts, [this](const Forecast& forecast) {
+    const ensemble::Calibration* known = calibrations_->Find(forecast.predictor);
+    return known == nullptr ? forecast.probability : known->Apply(forecast.horizon_ms, forecast.probability);
+  });
+  for (Forecast& forecast : combined) forecasts.push_back(std::move(forecast));
+  forecasts_({service, std::move(forecasts)});
+}
+
 void Forecaster::Reset(const PredictorReset& reset) {
+  scores_.Forget(reset.service);  // after the feedback that came with it
   if (host_ != nullptr) host_->Reset(reset.service, reset.why);
 }
 
 void Forecaster::Feedback(const PredictorFeedback& feedback) {
+  scores_.Outcome(feedback.service, feedback.outcome, loop_->clock()->Now().ns() / kNsPerMs);
   if (host_ != nullptr) {
     host_->Feedback(feedback.service, feedback.outcome, feedback.lead_s, loop_->clock()->Now());
   }

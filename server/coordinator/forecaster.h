@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "log/rpc/event_loop.h"
+#include "predictors/ensemble/scorebook.h"
 #include "predictors/host/predictor_host.h"
+#include "server/coordinator/calibration_store.h"
 #include "server/coordinator/core/core.h"
 #include "server/coordinator/status_document.h"
 
@@ -24,7 +26,8 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
   static constexpr size_t kAlertsMax = 256;
 
   // `host` may be null: then there are no forecasts.
-  Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host,
+  // `calibrations`: what is learnt of the predictors, fed and asked by this.
+  Forecaster(EventLoop* loop, std::unique_ptr<PredictorHost> host, std::shared_ptr<CalibrationStore> calibrations,
              std::function<void(const ForecastsArrived&)> forecasts, std::function<void(const Event&)> alert);
 
   void Start();
@@ -43,10 +46,13 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
 
  private:
   void Predict();
+  void Arrived(const std::string& service, std::vector<Forecast> forecasts);
   void CheckNext(std::shared_ptr<std::vector<PredictorSpec>> specs, size_t index, std::function<void(Status)> done);
 
   EventLoop* const loop_;
   std::unique_ptr<PredictorHost> host_;
+  const std::shared_ptr<CalibrationStore> calibrations_;
+  ensemble::Scorebook scores_;
   const std::function<void(const ForecastsArrived&)> forecasts_;
   const std::function<void(const Event&)> alert_;
   std::map<std::pair<std::string, std::string>, Alert> alerts_;  // by plugin and service

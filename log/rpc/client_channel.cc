@@ -31,6 +31,12 @@ Status ExceptionStatus(tp::TProtocol* in) {
 ClientChannel::ClientChannel(EventLoop* loop, RpcClientOptions options, std::string address)
     : loop_(loop), options_(std::move(options)), address_(std::move(address)) {}
 
+ClientChannel::~ClientChannel() {
+  if (lookup_ != nullptr) {
+    lookup_->Cancel();
+  }
+}
+
 int32_t ClientChannel::NextSeqid() {
   do {
     last_seqid_ = last_seqid_ == INT32_MAX ? 1 : last_seqid_ + 1;
@@ -161,28 +167,63 @@ void ClientChannel::ConnectWhenDue() {
   });
 }
 
+void ClientChannel::BreakSoon(Status why) {
+  loop_->Post([weak = weak_from_this(), why = std::move(why)] {
+    if (const auto self = weak.lock(); self != nullptr && self->state_ == State::kConnecting) {
+      self->Break(why);
+    }
+  });
+}
+
 void ClientChannel::Connect() {
-  const auto break_soon = [this](Status why) {
-    loop_->Post([weak = weak_from_this(), why = std::move(why)] {
-      if (const auto self = weak.lock(); self != nullptr && self->state_ == State::kConnecting) {
-        self->Break(why);
-      }
-    });
-  };
   state_ = State::kConnecting;
   sent_offset_ = 0;
-  auto transport = ConnectTo(address_);
-  if (!transport.ok()) {
-    break_soon(transport.status());
-    return;
-  }
-  link_ = std::make_shared<Connection>(loop_, std::move(*transport), this, kFrameBytesMax);
   connect_timer_ = loop_->At(loop_->clock()->Now() + options_.connect_timeout_ms * kNsPerMs, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
       self->connect_timer_ = 0;
-      self->Break(Status(StatusCode::kUnavailable, self->address_ + ": no connection and hello in time"));
+      const char* const lacks =
+          self->link_ == nullptr ? ": its name was not found in time" : ": no connection and hello in time";
+      self->Break(Status(StatusCode::kUnavailable, self->address_ + lacks));
     }
   });
+  const auto to = SocketNameOf(address_);
+  if (!to.ok()) {
+    return BreakSoon(to.status());
+  }
+  if (to->has_value()) {
+    return ConnectNow(**to);
+  }
+  if (lookup_ != nullptr) {
+    return;  // of an attempt that was given up: its answer is as good
+  }
+  auto lookup = Lookup::Start(loop_, address_, options_.look_up ? options_.look_up : LookUp,
+                              [weak = weak_from_this()](Result<SocketName> found) {
+                                const auto self = weak.lock();
+                                if (self == nullptr) {
+                                  return;
+                                }
+                                self->lookup_ = nullptr;
+                                if (self->state_ != State::kConnecting || self->link_ != nullptr) {
+                                  return;  // nobody waits for it now
+                                }
+                                if (found.ok()) {
+                                  self->ConnectNow(*found);
+                                } else {
+                                  self->Break(found.status());
+                                }
+                              });
+  if (!lookup.ok()) {
+    return BreakSoon(lookup.status());
+  }
+  lookup_ = std::move(*lookup);
+}
+
+void ClientChannel::ConnectNow(const SocketName& to) {
+  auto transport = ConnectTo(address_, to);
+  if (!transport.ok()) {
+    return BreakSoon(transport.status());
+  }
+  link_ = std::make_shared<Connection>(loop_, std::move(*transport), this, kFrameBytesMax);
   link_->Start(true);
 }
 
@@ -328,6 +369,10 @@ void ClientChannel::Close() {
   if (link_ != nullptr) {
     link_->Close();
     link_ = nullptr;
+  }
+  if (lookup_ != nullptr) {
+    lookup_->Cancel();
+    lookup_ = nullptr;
   }
   on_broken_ = nullptr;
   const Status cancelled(StatusCode::kCancelled, address_ + ": the client was closed");

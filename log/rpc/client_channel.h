@@ -11,6 +11,7 @@
 
 #include "log/rpc/clients.h"
 #include "log/rpc/connection.h"
+#include "log/rpc/resolver.h"
 #include "log/rpc/thrift_codec.h"
 
 namespace understudy::rpc_internal {
@@ -30,6 +31,7 @@ using WriteBody = std::function<void(tp::TProtocol*)>;
 class ClientChannel : public Connection::Owner, public std::enable_shared_from_this<ClientChannel> {
  public:
   ClientChannel(EventLoop* loop, RpcClientOptions options, std::string address);
+  ~ClientChannel() override;
 
   // `owner` as in Codec::Write. `write` is called at once.
   void Call(const std::string& method, int64_t timeout_ms, std::shared_ptr<const void> owner, const WriteBody& write,
@@ -69,6 +71,8 @@ class ClientChannel : public Connection::Owner, public std::enable_shared_from_t
   void OnTimeout(int32_t seqid);
   void ConnectWhenDue();
   void Connect();
+  void ConnectNow(const SocketName& to);
+  void BreakSoon(Status why);
   void OnHello(std::string_view frame);
   void BecomeReady();
   void Break(const Status& why);  // fails what it takes with it; tells on_broken_
@@ -87,6 +91,7 @@ class ClientChannel : public Connection::Owner, public std::enable_shared_from_t
   size_t waiting_bytes_ = 0;
   int32_t last_seqid_ = 0;
   std::function<void()> on_broken_;
+  std::shared_ptr<Lookup> lookup_;        // under way; outlives the attempt that began it
   EventLoop::TimerId connect_timer_ = 0;  // the time to connect is up, or the pause before connecting is over
   int64_t pause_ms_ = 0;
   Instant next_attempt_;

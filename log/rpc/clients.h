@@ -16,6 +16,7 @@
 #include "log/metadata/metadata_store.h"
 #include "log/protocol/control_messages.h"
 #include "log/rpc/event_loop.h"
+#include "log/rpc/resolver.h"
 #include "understudy/status.h"
 
 namespace understudy {
@@ -28,7 +29,8 @@ struct RpcClientOptions {
   std::string role;  // "application", "agent", "log", "coordinator", "operator"
   std::string name;
   size_t output_bytes_max = 64u << 20;  // queued, not yet in the socket; beyond it calls fail with kResourceExhausted
-  int64_t connect_timeout_ms = 1000;
+  int64_t connect_timeout_ms = 1000;    // name lookup and hello included
+  LookUpFunction look_up = nullptr;     // finds hosts that are names; none: the system's resolver. May wait
 };
 
 inline constexpr int64_t kNoTimeout = 0;

@@ -116,16 +116,23 @@ struct AddrInfoDeleter {
 };
 using AddrInfo = std::unique_ptr<addrinfo, AddrInfoDeleter>;
 
-Result<AddrInfo> Resolve(const std::string& address, const Address& parsed, bool listen) {
+Result<AddrInfo> Resolve(const std::string& address, const Address& parsed, int flags) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV | (listen ? AI_PASSIVE : 0);
+  hints.ai_flags = AI_NUMERICSERV | flags;
   addrinfo* found = nullptr;
   const int error = getaddrinfo(parsed.host.c_str(), parsed.port.c_str(), &hints, &found);
   if (error != 0) {
     return Status(StatusCode::kUnavailable, "'" + address + "': " + gai_strerror(error));
   }
   return AddrInfo(found);
+}
+
+SocketName First(const addrinfo& found) {
+  SocketName to;
+  to.size = found.ai_addrlen;
+  std::memcpy(&to.name, found.ai_addr, found.ai_addrlen);
+  return to;
 }
 
 std::string NameOf(const sockaddr_storage& name) {
@@ -185,7 +192,7 @@ Result<int> ListenUnix(const std::string& path) {
 }
 
 Result<int> ListenTcp(const std::string& address, const Address& parsed, std::string* actual) {
-  auto resolved = Resolve(address, parsed, true);
+  auto resolved = Resolve(address, parsed, AI_PASSIVE);
   if (!resolved.ok()) {
     return resolved.status();
   }
@@ -245,34 +252,49 @@ Result<std::unique_ptr<Transport>> AcceptFrom(int listen_fd, std::string* peer) 
   }
 }
 
-Result<std::unique_ptr<Transport>> ConnectTo(const std::string& address) {
-  auto parsed = Parse(address);
+Result<std::optional<SocketName>> SocketNameOf(const std::string& address) {
+  const auto parsed = Parse(address);
   if (!parsed.ok()) {
     return parsed.status();
   }
-  const auto begin = [&address](int family, const sockaddr* name,
-                                socklen_t size) -> Result<std::unique_ptr<Transport>> {
-    Fd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (fd.get() < 0) {
-      return Status(StatusCode::kUnavailable, "connecting to " + address + ": " + ErrnoText(errno));
-    }
-    if (family != AF_UNIX) {
-      TuneTcp(fd.get());
-    }
-    if (connect(fd.get(), name, size) != 0 && errno != EINPROGRESS) {
-      return Status(StatusCode::kUnavailable, "connecting to " + address + ": " + ErrnoText(errno));
-    }
-    return std::unique_ptr<Transport>(std::make_unique<PlainSocket>(std::move(fd)));
-  };
+  SocketName found;
   if (!parsed->path.empty()) {
     const sockaddr_un name = UnixAddress(parsed->path);
-    return begin(AF_UNIX, reinterpret_cast<const sockaddr*>(&name), sizeof name);
+    found.size = sizeof name;
+    std::memcpy(&found.name, &name, sizeof name);
+    return std::optional(found);
   }
-  auto resolved = Resolve(address, *parsed, false);
+  const auto numeric = Resolve(address, *parsed, AI_NUMERICHOST);
+  if (!numeric.ok()) {
+    return std::optional<SocketName>();
+  }
+  return std::optional(First(**numeric));
+}
+
+Result<SocketName> LookUp(const std::string& address) {
+  const auto parsed = Parse(address);
+  if (!parsed.ok()) {
+    return parsed.status();
+  }
+  const auto resolved = Resolve(address, *parsed, 0);
   if (!resolved.ok()) {
     return resolved.status();
   }
-  return begin((*resolved)->ai_family, (*resolved)->ai_addr, (*resolved)->ai_addrlen);
+  return First(**resolved);
+}
+
+Result<std::unique_ptr<Transport>> ConnectTo(const std::string& address, const SocketName& to) {
+  Fd fd(socket(to.name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd.get() < 0) {
+    return Status(StatusCode::kUnavailable, "connecting to " + address + ": " + ErrnoText(errno));
+  }
+  if (to.name.ss_family != AF_UNIX) {
+    TuneTcp(fd.get());
+  }
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to.name), to.size) != 0 && errno != EINPROGRESS) {
+    return Status(StatusCode::kUnavailable, "connecting to " + address + ": " + ErrnoText(errno));
+  }
+  return std::unique_ptr<Transport>(std::make_unique<PlainSocket>(std::move(fd)));
 }
 
 Status ConnectOutcome(const Transport& transport) {

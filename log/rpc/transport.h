@@ -2,11 +2,13 @@
 // Addresses are "host:port" (IPv6 in brackets) or "unix:/path".
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "understudy/status.h"
@@ -32,9 +34,18 @@ void RemoveUnixSocket(const std::string& address);  // of a listener that is clo
 // Takes a connection of a listening socket: null without an error when there is none now.
 Result<std::unique_ptr<Transport>> AcceptFrom(int listen_fd, std::string* peer);
 
-// Begins to connect; wait for EPOLLOUT, then ConnectOutcome says how it went. A host that is a name (other than
-// localhost) is looked up here, which may block: prefer numbers.
-Result<std::unique_ptr<Transport>> ConnectTo(const std::string& address);
+// Where a socket is.
+struct SocketName {
+  sockaddr_storage name{};
+  socklen_t size = 0;
+};
+// Never waits. Nothing: the host is a name (other than localhost), which LookUp finds. kInvalidArgument: no address.
+Result<std::optional<SocketName>> SocketNameOf(const std::string& address);
+// Asks the system's resolver, and waits for it: for a thread of its own (resolver.h).
+Result<SocketName> LookUp(const std::string& address);
+
+// Begins to connect; wait for EPOLLOUT, then ConnectOutcome says how it went. `address` is for errors.
+Result<std::unique_ptr<Transport>> ConnectTo(const std::string& address, const SocketName& to);
 Status ConnectOutcome(const Transport& transport);
 
 }  // namespace understudy

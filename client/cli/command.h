@@ -99,6 +99,7 @@ int RunPredictorNew(const Arguments& arguments);
 int RunPredictorCheck(const Arguments& arguments);
 int RunPredictorRun(const Arguments& arguments);
 int RunBacktest(const Arguments& arguments);
+int RunTrain(const Arguments& arguments);
 int RunBenchAppend(const Arguments& arguments);
 int RunBenchReplay(const Arguments& arguments);
 int RunBenchTakeover(const Arguments& arguments);

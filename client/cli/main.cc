@@ -131,6 +131,16 @@ std::vector<Command> Commands() {
       "  understudy backtest leak.csv --predictor threshold:@bounds.json --predictor predict_linear:@rules.json\n"
       "  understudy backtest traces/ --predictor ./mine.so:'{\"limit\": 3}' --json\n\n"
       "Exit codes: 0 done, 1 a trace or a predictor is refused, 2 wrong command line.\n";
+  static const std::string train =
+      std::string(
+          "Learns from recorded traces (files, or folders of them) when a failure comes, and writes a model for the\n"
+          "predictor gbt. Whole traces train, stop the training, calibrate or judge; the report is of those that "
+          "judge.\n"
+          "--cross-validate K only reports, over all traces, each judged by a model that never saw it.\n\n"
+          "  understudy train traces/ --out kv.model\n"
+          "  understudy train traces/ --out kv.model --horizons 60s,5m --windows 10s,60s,5m --json\n"
+          "  understudy train traces/ --cross-validate 5 --cap-remaining 125\n\n") +
+      kCodes;
   static const std::string append =
       std::string(
           "Appends records through the client library and measures: on private log servers that it starts and\n"
@@ -272,6 +282,33 @@ std::vector<Command> Commands() {
         {"html", Option::kText, "FILE", "", "write a report with plots, one page that opens offline", 0, 0}},
        backtest.c_str(),
        RunBacktest},
+      {"train",
+       "Trains a model of the predictor gbt on traces",
+       {"TRACES..."},
+       {{"out", Option::kText, "MODEL", "", "the model file to write", 0, 0},
+        {"horizons", Option::kText, "T,T", "",
+         "failure within how long, up to 16 (60s,5m,15m; or 5, 15 and 60 intervals of samples rarer than 30 s)", 0, 0},
+        {"windows", Option::kText, "N,N", "10,30,60", "1 to 4 lengths of windows: samples, or with a unit, 30s,5m", 0,
+         0},
+        {"metrics", Option::kText, "A,B", "", "only these; otherwise all that every trace has", 0, 0},
+        {"label", Option::kText, "KIND", "failure", "events to forecast: failure, degradation or both", 0, 0},
+        {"cap-remaining", Option::kReal, "S", "0",
+         "remaining times beyond count as this; 0: ten times the longest horizon", 0, 1'000'000'000},
+        {"time-scale", Option::kText, "SCALE", "auto", "of the remaining time: linear, log, or auto: the better one", 0,
+         0},
+        {"no-age", Option::kFlag, "", "", "the time since the start is no feature", 0, 0},
+        {"cross-validate", Option::kNumber, "K", "0", "only report, by K folds over traces", 0, 100},
+        {"seed", Option::kNumber, "N", "1", "the same seed and traces give the same model", 0, 2'147'483'646},
+        {"rounds", Option::kNumber, "N", "200", "trees a head at most", 1, 2000},
+        {"depth", Option::kNumber, "N", "4", "of a tree", 1, 10},
+        {"learning-rate", Option::kReal, "R", "0.08", "of the boosting", 0, 1},
+        {"rows-max", Option::kNumber, "N", "200000", "beyond, quiet stretches are thinned", 1000, 10'000'000},
+        {"threads", Option::kNumber, "N", "1", "of the training", 1, 64},
+        {"features-csv", Option::kText, "FILE", "", "also write the features, for training elsewhere", 0, 0},
+        {"failure-booster", Option::kText, "FILE", "", "an XGBoost model to take for the failure head", 0, 0},
+        {"time-booster", Option::kText, "FILE", "", "one for the time head; with --time-scale", 0, 0}},
+       train.c_str(),
+       RunTrain},
       {"bench append",
        "Measures appends",
        {},

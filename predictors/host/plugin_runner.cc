@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "log/env/logging.h"
+#include "predictors/host/model_file.h"
 
 namespace understudy {
 namespace {
@@ -210,22 +211,43 @@ bool PluginRunner::SendSetup(Instant now) {
     op.kind = OpKind::kDestroy;
     op.instance = id;
   }
+  std::vector<std::pair<uint64_t, Status>> refused;
+  size_t bytes = 0;
   for (const auto& [id, instance] : instances_) {
     if (instance.created || !instance.refused.empty()) continue;
+    // Read each time, and not kept: a model is large, and all primaries of a fleet may have the same.
+    Result<std::string> config = ResolveModelFile(instance.config);
+    if (!config.ok()) {
+      refused.emplace_back(id, config.status());
+      continue;
+    }
+    bytes += config->size();
     WorkerOp& op = batch.ops.emplace_back();
     op.kind = OpKind::kCreate;
     op.instance = id;
-    op.config = instance.config;
+    op.config = std::move(config).value();
     op.state = instance.saved;
     op.seed = options_->seed;
     if (op.state.size() > 0) break;  // a batch with a state in it has only one: frames are bounded
-    if (batch.ops.size() >= 64) break;
+    if (batch.ops.size() >= 64 || bytes > kModelFileBytesMax) break;
   }
+  for (const auto& [id, why] : refused) Refuse(id, why);
   if (batch.ops.empty()) return false;
   deadline_ = now + options_->start_deadline_ms * kNsPerMs;
   under_way_is_round_ = false;
   Send(std::move(batch), now);
   return true;
+}
+
+// The instance abstains from now on, until its configuration is changed.
+void PluginRunner::Refuse(uint64_t id, const Status& why) {
+  Instance& instance = instances_.at(id);
+  const bool config = why.code() == StatusCode::kInvalidArgument;
+  instance.refused = (config ? "bad configuration: " : "cannot be made: ") + why.message();
+  if (instance.refused.size() > 500) instance.refused.resize(500);
+  sink_->OnCreated(id, why);
+  sink_->OnAlert(name_, instance.primary, instance.refused + "; its forecasts are ABSTAIN", false);
+  Answer(id, ForecastStatus::kAbstain, instance.refused);
 }
 
 std::vector<PluginSample> PluginRunner::TakeSamples(Instance* instance, int64_t now_ns) {
@@ -341,12 +363,7 @@ void PluginRunner::OnResult(const WorkerOp& op, WorkerResult& result, bool late,
         sink_->OnCreated(op.instance, Status::Ok());
       } else {
         const bool config = result.code == UNDERSTUDY_BAD_CONFIG;
-        instance.refused = config ? "bad configuration: " + result.text : "cannot be made: " + result.text;
-        if (instance.refused.size() > 500) instance.refused.resize(500);
-        sink_->OnCreated(op.instance,
-                         Status(config ? StatusCode::kInvalidArgument : StatusCode::kInternal, result.text));
-        sink_->OnAlert(name_, instance.primary, instance.refused + "; its forecasts are ABSTAIN", false);
-        Answer(op.instance, ForecastStatus::kAbstain, instance.refused);
+        Refuse(op.instance, Status(config ? StatusCode::kInvalidArgument : StatusCode::kInternal, result.text));
       }
       return;
     case OpKind::kReset:

@@ -87,6 +87,7 @@ class PluginRunner {
   void Fault(const Status& why, bool dying, Instant now);
   void SendNext(Instant now);
   bool SendSetup(Instant now);
+  void Refuse(uint64_t id, const Status& why);
   void SendRound(Instant now);
   bool SendSave(Instant now);
   void Send(WorkerBatch batch, Instant now);

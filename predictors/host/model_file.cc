@@ -1,0 +1,50 @@
+#include "predictors/host/model_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "log/env/file.h"
+
+namespace understudy {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kDepthMax = 32;
+
+Status Invalid(const std::string& text) { return {StatusCode::kInvalidArgument, "model_file: " + text}; }
+
+// Files may be damaged in any way: nesting is bounded as well as size.
+Json ParseModel(const std::string& text) {
+  bool deep = false;
+  Json json = Json::parse(
+      text,
+      [&deep](int depth, Json::parse_event_t, Json&) {
+        deep = deep || depth > kDepthMax;
+        return !deep;
+      },
+      /*allow_exceptions=*/false);
+  return deep ? Json(Json::value_t::discarded) : json;
+}
+
+}  // namespace
+
+Result<std::string> ResolveModelFile(const std::string& config) {
+  if (config.find("model_file") == std::string::npos) return config;
+  Json json = Json::parse(config, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("model_file")) return config;
+  if (!json["model_file"].is_string()) return Invalid("the path of a file is needed");
+  if (json.contains("model")) return Invalid("either model_file or model, not both");
+  const std::string path = json["model_file"].get<std::string>();
+  const Result<std::string> text = ReadWholeFile(SystemFileSystem(), path, kModelFileBytesMax);
+  if (!text.ok()) {
+    return Invalid(text.status().code() == StatusCode::kResourceExhausted ? path + ": larger than 4 MiB"
+                                                                          : text.status().message());
+  }
+  Json model = ParseModel(*text);
+  if (!model.is_object()) return Invalid(path + ": not a JSON object; the file is cut off, damaged or no model");
+  json.erase("model_file");
+  json["model"] = std::move(model);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace understudy

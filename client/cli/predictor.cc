@@ -10,6 +10,7 @@
 #include "client/cli/text.h"
 #include "log/env/small_files.h"
 #include "predictors/host/conformance.h"
+#include "predictors/host/model_file.h"
 #include "predictors/host/plugin_process.h"
 #include "predictors/host/predictor_host.h"
 #include "predictors/trace/trace.h"
@@ -38,7 +39,7 @@ Result<std::string> Config(const Arguments& arguments) {
   }
   const json parsed = json::parse(text, nullptr, false);
   if (!parsed.is_object()) return Status(StatusCode::kInvalidArgument, "--config: is not a JSON object");
-  return parsed.dump();
+  return ResolveModelFile(parsed.dump());
 }
 
 // A path, or the name of a plugin that is installed beside this program, as in a service file.

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "predictors/backtest/backtest.h"
+#include "predictors/host/model_file.h"
 #include "predictors/host/plugin_library.h"
 #include "predictors/trace/trace.h"
 
@@ -267,7 +268,9 @@ class Backtest {
  private:
   Result<std::unique_ptr<PluginInstance>> Make(const Variant& variant, const Plugin& plugin) const {
     PluginAnswer why;
-    auto instance = PluginInstance::Create(plugin.library.get(), variant.config, settings_.seed, &why);
+    Result<std::string> config = ResolveModelFile(variant.config);
+    if (!config.ok()) return config.status().WithContext(variant.label);
+    auto instance = PluginInstance::Create(plugin.library.get(), std::move(config).value(), settings_.seed, &why);
     if (instance) return instance;
     return Status(StatusCode::kInvalidArgument, variant.label + ": " + why.text);
   }

@@ -1,5 +1,6 @@
 #include "predictors/host/model_file.h"
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "log/env/file.h"
@@ -35,6 +36,8 @@ Result<std::string> ResolveModelFile(const std::string& config) {
   if (!json["model_file"].is_string()) return Invalid("the path of a file is needed");
   if (json.contains("model")) return Invalid("either model_file or model, not both");
   const std::string path = json["model_file"].get<std::string>();
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return Invalid(path + ": no such file");  // a pipe would block
   const Result<std::string> text = ReadWholeFile(SystemFileSystem(), path, kModelFileBytesMax);
   if (!text.ok()) {
     return Invalid(text.status().code() == StatusCode::kResourceExhausted ? path + ": larger than 4 MiB"

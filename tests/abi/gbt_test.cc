@@ -207,7 +207,8 @@ TEST(ModelFile, TakesTheFileIntoTheConfiguration) {
   EXPECT_EQ(Json::parse(ResolveModelFile(file.config()).value()), Json({{"model", {{"a", 1}}}}));
   const auto error = [](const Json& config) { return ResolveModelFile(config.dump()).status().message(); };
   EXPECT_THAT(error({{"model_file", 7}}), HasSubstr("the path of a file is needed"));
-  EXPECT_THAT(error({{"model_file", "/no/such"}}), HasSubstr("model_file: /no/such"));
+  EXPECT_THAT(error({{"model_file", "/no/such"}}), HasSubstr("model_file: /no/such: no such file"));
+  EXPECT_THAT(error({{"model_file", "/dev/zero"}}), HasSubstr("no such file"));
   EXPECT_THAT(error({{"model_file", file.path()}, {"model", 1}}), HasSubstr("not both"));
   const File cut("cut", R"({"a": )"), deep("deep", std::string(100'000, '[')),
       large("large", std::string((4u << 20) + 1, ' '));
@@ -244,7 +245,7 @@ TEST(GbtInAChild, ReadsItsModelAndForecasts) {
   for (int asked = 0; asked < 3000 && last.status != ForecastStatus::kOk; ++asked) {
     if (asked == 0) {
       for (size_t i = 0; i < leak.rows() - 10; ++i) {
-        const Instant at(begin.ns() - static_cast<int64_t>(leak.rows() - i) * kNsPerSecond);
+        const Instant at(begin.ns() - static_cast<int64_t>(leak.rows() - 11 - i) * kNsPerSecond);
         NodeSample sample{0, at.ns() / kNsPerMs, {{"load", leak.columns[1][i]}}};
         if (!std::isnan(leak.columns[0][i])) sample.metrics.push_back({"memory", leak.columns[0][i]});
         for (const char* primary : {"kv1", "kv2"}) host->Observe(primary, {sample}, at);

@@ -57,6 +57,27 @@ std::vector<Command> Commands() {
           "  understudy pause\n\n") +
       kCodes;
   static const std::string resume = std::string("Predicted moves go on.\n\n  understudy resume\n\n") + kCodes;
+  static const std::string explain =
+      std::string(
+          "Why the service was, or was not, prepared and moved: what the predictors say, what each rung of the ladder\n"
+          "would gain, what holds it, how long a spare would need, the last decisions.\n\n  understudy explain kv1\n"
+          "  understudy explain kv1 --json | jq .holds\n\n") +
+      kCodes;
+  static const std::string policy =
+      std::string("Brakes, reserve, dry run and windows of the whole cluster.\n\n  understudy policy\n\n") + kCodes;
+  static const std::string policy_set =
+      std::string(
+          "FILE is JSON with the settings to change (docs/cli.md, \"policy\"); - reads standard input.\n\n"
+          "  echo '{\"dry_run\": true}' | understudy policy set -\n\n") +
+      kCodes;
+  static const std::string simulate =
+      std::string(
+          "Lets a fleet live for days of simulated time, once without predictions, once with moves at 90 % of a\n"
+          "capacity, once with the coordinator's policy, all with the same faults. --policy FILE has the policy's\n"
+          "fields and those of the faults (docs/coordinator.md, \"Simulating a fleet\").\n\n"
+          "  understudy simulate-fleet\n  understudy simulate-fleet --primaries 500 --spares 10 --days 30 --seed "
+          "7\n\n") +
+      kCodes;
   static const std::string logs =
       std::string(
           "Each log: its open epoch, owner and disks; commit, tail and trim LSN; bytes; checkpoints.\n"
@@ -186,6 +207,19 @@ std::vector<Command> Commands() {
        RunSwitchover},
       {"pause", "Holds predicted moves", {}, {}, pause.c_str(), RunPause},
       {"resume", "Lets predicted moves go on", {}, {}, resume.c_str(), RunResume},
+      {"explain", "Says why a service was or was not moved", {"SERVICE"}, {}, explain.c_str(), RunExplain},
+      {"policy", "Shows the policy's settings of the cluster", {}, {}, policy.c_str(), RunPolicy},
+      {"policy set", "Changes them", {"FILE"}, {}, policy_set.c_str(), RunPolicySet},
+      {"simulate-fleet",
+       "Compares policies on a simulated fleet",
+       {},
+       {{"primaries", Option::kNumber, "N", "10000", "how many", 1, 1'000'000},
+        {"spares", Option::kNumber, "K", "200", "how many", 0, 1'000'000},
+        {"days", Option::kNumber, "D", "7", "of simulated time", 1, 3650},
+        {"seed", Option::kNumber, "S", "1", "of faults and states; the same seed, the same result", 0, INT64_MAX},
+        {"policy", Option::kText, "FILE", "", "policy, settings and faults, JSON; without it the defaults", 0, 0}},
+       simulate.c_str(),
+       RunSimulateFleet},
       {"logs",
        "The redo logs, their epochs and disks",
        {"[LOG]"},

@@ -122,7 +122,7 @@ FleetDecision Decide(const FleetInput& in) {
   FleetDecision out;
   const auto count = in.services.size();
   out.services.resize(count);
-  FleetView fleet{static_cast<int>(count), 0, in.spares, in.spares_free};
+  FleetView fleet{static_cast<int>(count) + in.calm_services, 0, in.spares, in.spares_free};
   for (size_t i = 0; i < count; ++i) {
     out.services[i].assessment = Assess(in.services[i], fleet, in.settings, in.now_ms);
     if (out.services[i].assessment.memory.rung >= Rung::kReserve) ++fleet.at_risk;

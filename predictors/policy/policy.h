@@ -13,6 +13,8 @@ namespace understudy::policy {
 
 inline constexpr int64_t kFreshMs = 10'000;  // an older forecast says nothing any more
 
+Readiness EstimateReadiness(const SpareWork& work);
+
 // What the service wants, whether or not it may have it. O(forecasts).
 Assessment Assess(const ServiceInput& in, const FleetView& fleet, const FleetSettings& settings, int64_t now_ms);
 
@@ -40,6 +42,7 @@ bool MayPreempt(const Assessment& taker, const Assessment& victim, bool victim_m
 // The same for a whole fleet whose spares serve any service, ranked and with the reserve kept.
 struct FleetInput {
   std::vector<ServiceInput> services;
+  int calm_services = 0;  // besides these, of which nobody forecasts anything
   FleetSettings settings;
   int spares = 0;
   int spares_free = 0;

@@ -266,6 +266,24 @@ TEST(PolicyTest, CostsDecideWhereFloorsDoNot) {
   EXPECT_EQ(Assess(in, {10, 1, 4, 0}, dear, 0).memory.rung, Rung::kCheckpoint) << "spares are all in use, and dear";
 }
 
+TEST(PolicyTest, ReadinessFollowsFromWhatWasMeasured) {
+  SpareWork work;
+  EXPECT_FALSE(EstimateReadiness(work).measured);
+  work = {SpareState::kCold, 1000, 5000, 20'000, 10'000, 100'000, 40};
+  const Readiness cold = EstimateReadiness(work);
+  EXPECT_TRUE(cold.measured);
+  EXPECT_EQ(cold.follow_ms, 6000);
+  EXPECT_EQ(cold.mirror_ms, 6000 + (100'000 + 60'000) / 10 + 50);  // it writes on while the spare loads and replays
+  EXPECT_EQ(cold.switch_ms, cold.mirror_ms + 40);
+  work.state = SpareState::kWarm;
+  EXPECT_EQ(EstimateReadiness(work).follow_ms, 5000);
+  work.state = SpareState::kMirroring;
+  EXPECT_EQ(EstimateReadiness(work).mirror_ms, 0);
+  EXPECT_EQ(EstimateReadiness(work).switch_ms, 40);
+  work = {SpareState::kReplaying, 0, 0, 1000, 5000, 1e30, 0};  // slower than the primary writes
+  EXPECT_GT(EstimateReadiness(work).mirror_ms, 1'000'000'000);
+}
+
 TEST(PolicyTest, ShadowsAreNotObeyed) {
   ServiceInput in = Of({Says(0.99)});
   in.forecasts[0].shadow = true;

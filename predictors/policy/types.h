@@ -83,6 +83,18 @@ struct Readiness {
   bool measured = false;  // by this service's own loads and replays; else assumed
 };
 
+// What there is to do until a spare is ready, with what was measured of the service's last ones; -1: nothing was.
+enum class SpareState : int { kNone = 0, kCold, kWarm, kLoading, kReplaying, kMirroring };  // kNone, kCold: no process
+struct SpareWork {
+  SpareState state = SpareState::kNone;
+  double start_ms = -1;
+  double load_ms = -1;       // of a checkpoint of the present size
+  double replay_per_s = -1;  // records
+  double append_per_s = 0;   // that the primary writes meanwhile
+  double behind = 0;         // records between what it holds (at first: the last checkpoint) and the primary's
+  double switch_ms = -1;
+};
+
 // What is remembered of a service between two decisions. Starts as it is made.
 struct Memory {
   Rung rung = Rung::kNormal;     // wanted

@@ -54,7 +54,8 @@ std::vector<Alert> Forecaster::alerts() const {
 }
 
 void Forecaster::Follow(const Core& core) {
-  if (host_ == nullptr || !core.loaded()) return;
+  if (host_ == nullptr || !core.loaded() || followed_ == core.specs_changed()) return;
+  followed_ = core.specs_changed();
   for (auto it = configured_.begin(); it != configured_.end();) {
     if (core.services().count(it->first) > 0) {
       ++it;
@@ -77,14 +78,15 @@ void Forecaster::Rest() {
     for (const auto& [service, version] : configured_) host_->Configure(service, {});
   }
   configured_.clear();
+  followed_ = 0;
   alerts_.clear();
   scores_.ForgetAll();
 }
 
 void Forecaster::Observe(const Core& core, const AgentReport& report) {
   if (host_ == nullptr || report.samples.empty()) return;
-  for (const auto& [name, service] : core.services()) {
-    if (service.owner != report.node || service.spec.predictors.empty()) continue;
+  for (const std::string& name : core.ServicesOwnedBy(report.node)) {
+    if (core.services().at(name).spec.predictors.empty()) continue;
     host_->Observe(name, report.samples, loop_->clock()->Now());
     wanted_ = true;
   }

@@ -57,6 +57,7 @@ class Forecaster : public std::enable_shared_from_this<Forecaster> {
   const std::function<void(const Event&)> alert_;
   std::map<std::pair<std::string, std::string>, Alert> alerts_;  // by plugin and service
   std::map<std::string, uint64_t> configured_;                   // service -> version of its spec
+  uint64_t followed_ = 0;  // Core::specs_changed() as of the last look
   bool asking_ = false;
   bool wanted_ = false;  // samples came since the last question
   Instant asked_at_;

@@ -146,6 +146,7 @@ json ServiceJson(const Core& core, const ServiceState& service) {
               {"standby", spec.standby},
               {"spare_kind", spec.warm ? "WARM" : "COLD"},
               {"risk", RiskText(service.risk.level())},
+              {"wanted", policy::RungName(service.risk.rung())},
               {"moves", service.plan.moves},
               {"coordinator", service.plan.coordinator}};
   const Forecast& forecast = service.risk.forecast();
@@ -266,6 +267,7 @@ std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const
                     {"unix_ms", unix_ms},
                     {"paused", core.paused()},
                     {"braked", core.braked()},
+                    {"dry_run", core.settings().dry_run},
                     {"unsafe", std::move(red)},
                     {"services", std::move(services)},
                     {"nodes", std::move(nodes)},

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,18 @@ struct CoreOptions {
   int start_failures_max = 8;         // a node
   int recoveries_failed_max = 10;     // a service
   int64_t pause_ms_max = 30'000;
-  int brake_percent = 50;  // more of all services at risk at once, and at least two of three: hold
+  int brake_percent =
+      50;  // more of all services at risk at once, and at least two of three: hold; unless the settings say
   int64_t checkpoint_interval_default_ms = 60'000;  // what "raise the rate" starts from when the service names none
   int64_t checkpoint_interval_min_ms = 1000;
-  size_t nodes_max = 4096;     // reports of more are refused
-  size_t services_max = 4096;  // so are applies
-  size_t moves_max = 100;      // kept for status
+  size_t nodes_max = 16'384;     // reports of more are refused
+  size_t services_max = 16'384;  // so are applies
+  size_t moves_max = 100;        // kept for status
+  size_t decisions_max = 12;     // a service, kept for explain
+  // With more nodes and services than this together an input has only what it concerns looked at, and all at most so
+  // often.
+  size_t look_at_all_max = 512;
+  int64_t look_at_all_pause_ms = 50;
 };
 
 class Core {
@@ -61,8 +68,15 @@ class Core {
   const std::deque<MoveRecord>& moves() const { return moves_; }
   const CoreOptions& options() const { return options_; }
   bool loaded() const { return loaded_; }
-  bool paused() const { return paused_; }
+  bool paused() const { return settings_.paused; }
   bool braked() const { return braked_; }
+  const policy::FleetSettings& settings() const { return settings_; }
+  const policy::FleetView& fleet() const { return fleet_; }
+  // Grows when a service was added, changed or removed.
+  uint64_t specs_changed() const { return specs_changed_; }
+  uint64_t looks_at_all() const { return looks_at_all_; }  // at all services and nodes
+  // Of the last epochs that the node owns, in no order.
+  std::vector<std::string> ServicesOwnedBy(const std::string& node) const;
 
  private:
   struct PendingApply {
@@ -99,10 +113,14 @@ class Core {
   void OnSpec(const std::string& name, const std::string& value, uint64_t version);
   void OnSettings(const std::string& value, uint64_t version);
   void NotePrimary(NodeState& node);
+  void Touch(const NodeState& node);
+  void RecordShadows(ServiceState& service, const std::vector<Forecast>& forecasts);
   void Reconcile();
+  void LookAtAll();
+  void LookAt(ServiceState& service);
   void WatchNodes();
   void RecordNode(NodeState& node);
-  void WritePlans();
+  void WritePlan(ServiceState& service);
 
   // requests.cc: operators
   void Apply(const OperatorRequest& in);
@@ -139,7 +157,9 @@ class Core {
 
   // requests_policy.cc: operators, of the policy
   void PolicyRequest(const OperatorRequest& in);
+  void ChangeSettings(uint64_t token, policy::FleetSettings settings);
   std::string SettingsDocument() const;
+  std::string ExplainDocument(const ServiceState& service) const;
 
   // failure.cc: is the primary gone?
   enum class Verdict { kAlive, kSuspect, kGone };
@@ -179,12 +199,24 @@ class Core {
   void TidyStrays();
 
   // ladder.cc: what forecasts lead to
+  void RecordRisk(ServiceState& service);
   void EvaluateBrake();
   void Climb(ServiceState& service);
-  void DriveSpare(ServiceState& service, NodeState& primary);
+  void DriveSpare(ServiceState& service, NodeState& primary, policy::Rung rung);
+  void StopMirror(ServiceState& service, NodeState& primary);
   void Unassign(ServiceState& service, const std::string& kind, const std::string& why);
-  void DriveCheckpoints(ServiceState& service, NodeState& primary);
-  bool PredictionsHeld() const { return paused_ || braked_; }
+  void DriveCheckpoints(ServiceState& service, NodeState& primary, const policy::Permit& permit);
+  bool PredictionsHeld() const { return settings_.paused || braked_; }
+  void RecordHeld(ServiceState& service, const policy::Permit& permit, bool reserved);
+
+  // policy_view.cc: what the policy is told
+  void MeasureNode(NodeState& node, const AgentReport& before);
+  policy::SpareWork WorkLeft(const ServiceState& service) const;
+  void Assess(ServiceState& service);
+  policy::Permit Allowed(const ServiceState& service) const;
+  void CountFleet();
+  void Reclaim(ServiceState& service);
+  void Unclaim(ServiceState& service);
 
   // commands.cc
   // Sees to it that the node has been told; see SentCommand. Returns the entry.
@@ -202,6 +234,7 @@ class Core {
   }
   void WakeIn(int64_t ms) { Wake(now_ + ms * kNsPerMs); }
   bool Passed(Instant since, int64_t ms) { return since == Instant::Never() ? false : now_ - since >= ms * kNsPerMs; }
+  std::vector<NodeState*> Candidates(const ServiceState& service);
   int64_t Pause(int failures, int64_t first_ms) const;
   Event& Record(std::string kind, const std::string& service, const std::string& node, std::string text);
   void Reply(uint64_t token, StatusCode code, std::string detail, std::string document = "");
@@ -220,10 +253,24 @@ class Core {
   uint64_t disk_changes_ = 0;
   std::deque<MoveRecord> moves_;
   bool loaded_ = false;
-  bool paused_ = false;
+  policy::FleetSettings settings_;
+  policy::FleetView fleet_;
   bool braked_ = false;
   uint64_t settings_version_ = 0;
-  std::vector<uint64_t> pausing_;
+  struct PendingSettings {
+    uint64_t token = 0;
+    bool pause = false;  // asked for by pause or resume
+  };
+  std::vector<PendingSettings> pending_settings_;
+  std::map<std::string, std::vector<Claim>> claims_;  // by node: its uses; none has no entry
+  std::set<std::string> unclaimed_;                   // the other nodes
+  std::map<std::string, int> program_ids_;
+  uint64_t specs_changed_ = 0;
+  std::set<std::string> touched_;  // services that the input of this Step concerns
+  bool look_at_all_ = true;        // something changed that may concern any service
+  Instant all_not_before_;
+  uint64_t looks_at_all_ = 0;
+  Instant all_due_ = Instant::Never();  // what a look at all services wants to be woken for
   uint64_t term_ = 0;
   uint64_t commands_ = 0;
   Instant loaded_at_;

@@ -4,9 +4,27 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "predictors/policy/policy_json.h"
 #include "server/coordinator/core/core.h"
 
 namespace understudy::coordinator {
+
+namespace {
+
+// In a way that may concern more than the services that use the node: all but progress and gauges.
+bool Changed(const AgentReport& before, const AgentReport& now) {
+  const AppReport& a = before.app;
+  const AppReport& b = now.app;
+  return !now.done.empty() || !b.done.empty() || before.incarnation != now.incarnation ||
+         before.process != now.process || before.has_app != now.has_app || before.starts != now.starts ||
+         before.labels != now.labels || before.process_service != now.process_service || a.role != b.role ||
+         a.service != b.service || a.pid != b.pid || a.start_ticks != b.start_ticks || a.epoch != b.epoch ||
+         a.caught_up != b.caught_up || a.attempt != b.attempt || a.may_serve != b.may_serve ||
+         a.mirror_address != b.mirror_address || a.endpoint != b.endpoint || a.waiting != b.waiting ||
+         a.lost_from != b.lost_from;
+}
+
+}  // namespace
 
 void Core::On(const NodeReported& in) {
   const AgentReport& report = in.report;
@@ -17,6 +35,9 @@ void Core::On(const NodeReported& in) {
   if (returned) Record("node_returned", "", node.name, "heard again");
   const AgentReport before = node.heard ? std::move(node.report) : AgentReport();
   const bool first = !node.heard;
+  Touch(node);
+  if (!report.app.service.empty()) touched_.insert(report.app.service);
+  look_at_all_ |= first || returned || Changed(before, report);
   node.report = report;
   node.report.samples.clear();
   node.report.done.clear();
@@ -31,6 +52,7 @@ void Core::On(const NodeReported& in) {
     if (report.incarnation != before.incarnation) node.sent.clear();  // what the old agent was told may be lost
     OnProcess(node, before);
   }
+  MeasureNode(node, before);
   if (report.has_app) {
     node.app_seen = true;
     node.pid = report.app.pid;
@@ -43,7 +65,14 @@ void Core::On(const NodeReported& in) {
     node.tries.erase(node.started_program);
   }
   NotePrimary(node);
+  if (ServiceState* service = FindService(report.app.service)) Reclaim(*service);
   RecordNode(node);
+}
+
+void Core::Touch(const NodeState& node) {
+  const auto it = claims_.find(node.name);
+  if (it == claims_.end()) return;
+  for (const Claim& claim : it->second) touched_.insert(claim.service->spec.name);
 }
 
 void Core::OnProcess(NodeState& node, const AgentReport& before) {
@@ -136,7 +165,11 @@ void Core::NotePrimary(NodeState& node) {
 }
 
 void Core::On(const ForecastsArrived& in) {
-  if (ServiceState* service = FindService(in.service)) service->risk.Observe(in.forecasts, service->spec.policy, now_);
+  ServiceState* service = FindService(in.service);
+  if (service == nullptr) return;
+  RecordShadows(*service, in.forecasts);
+  service->risk.Observe(in.forecasts, now_);
+  touched_.insert(in.service);
 }
 
 void Core::On(const MetadataLoaded& in) {
@@ -227,6 +260,7 @@ void Core::OnChain(const std::string& name, const std::string& value, uint64_t v
   service->owner_endpoint = last->owner.endpoint;
   service->owner_attempt = last->attempt;
   Node(service->owner);
+  Reclaim(*service);
 }
 
 void Core::OnPlan(ServiceState& service, const std::string& value, uint64_t version) {
@@ -260,14 +294,25 @@ void Core::OnPlan(ServiceState& service, const std::string& value, uint64_t vers
   for (const std::string& node : {service.plan.spare, service.plan.move.to, service.plan.move.from}) {
     if (!node.empty()) Node(node);
   }
+  Reclaim(service);
 }
 
 // An equal version counts: it is read again when a write of it failed.
 void Core::OnSettings(const std::string& value, uint64_t version) {
   if (version < settings_version_) return;
-  const auto settings = nlohmann::json::parse(value, nullptr, false);
-  paused_ = settings.is_object() && settings.value("paused", false);
   settings_version_ = version;
+  policy::FleetSettings defaults;
+  defaults.brake_percent = options_.brake_percent;
+  if (value.empty()) {
+    settings_ = defaults;
+    return;
+  }
+  Result<policy::FleetSettings> settings = policy::ParseFleetSettings(value, defaults);
+  if (settings.ok()) {
+    settings_ = *std::move(settings);
+  } else {
+    Record("settings_corrupt", "", "", settings.status().message() + "; the settings stay as they were");
+  }
 }
 
 void Core::OnSpec(const std::string& name, const std::string& value, uint64_t version) {
@@ -285,6 +330,12 @@ void Core::OnSpec(const std::string& name, const std::string& value, uint64_t ve
   ServiceState& service = services_[name];
   service.spec = *std::move(spec);
   service.spec_version = version;
+  ++specs_changed_;
+  service.risk.input().name = name;
+  service.risk.input().policy = service.spec.policy;
+  const std::string program = nlohmann::json({service.spec.program, service.spec.arguments, service.spec.environment})
+                                  .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  service.program_id = program_ids_.emplace(program, static_cast<int>(program_ids_.size()) + 1).first->second;
   if (known == nullptr) {
     if (auto it = early_plans_.find(name); it != early_plans_.end()) {
       OnPlan(service, it->second.first, it->second.second);
@@ -296,7 +347,10 @@ void Core::OnSpec(const std::string& name, const std::string& value, uint64_t ve
     it->second.version = 0;
     OnChain(std::to_string(it->first), EncodeChain(it->second.chain), log_version);
   }
-  for (auto& [node_name, node] : nodes_) NotePrimary(node);
+  for (auto& [node_name, node] : nodes_) {
+    if (node.report.app.service == name) NotePrimary(node);
+  }
+  Reclaim(service);
 }
 
 void Core::On(const MetadataWritten& in) {
@@ -326,10 +380,11 @@ void Core::On(const MetadataWritten& in) {
       break;
     }
     case MetadataKind::kSettings:
-      for (uint64_t token : pausing_) {
-        Reply(token, in.code, in.detail, written ? (paused_ ? R"({"paused":true})" : R"({"paused":false})") : "");
+      for (const PendingSettings& pending : std::exchange(pending_settings_, {})) {
+        std::string document =
+            pending.pause ? (settings_.paused ? R"({"paused":true})" : R"({"paused":false})") : SettingsDocument();
+        Reply(pending.token, in.code, in.detail, written ? std::move(document) : "");
       }
-      pausing_.clear();
       if (written) settings_version_ = in.version;
       if (!written) out_->reads.push_back({in.kind, in.name});
       break;

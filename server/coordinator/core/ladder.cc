@@ -11,31 +11,36 @@ constexpr int64_t kMirrorRetryMs = 500;
 
 }  // namespace
 
+// What became of the risk since it was last recorded.
+void Core::RecordRisk(ServiceState& service) {
+  const std::string& name = service.spec.name;
+  const RiskLevel level = service.risk.level();
+  if (service.spec.removed || level == service.risk_recorded || service.plan_foreign) return;
+  const bool raised = level > service.risk_recorded;
+  Event& event = Record(raised ? "risk_raised" : "risk_receded", name, service.owner,
+                        level == RiskLevel::kSwitch   ? "likely to fail: a switch is wanted"
+                        : level == RiskLevel::kAssign ? "may fail: a spare is wanted"
+                                                      : "no longer at risk");
+  AddForecast(&event, service);
+  service.risk_recorded = level;
+  if (level == RiskLevel::kNone && service.plan.move.kind == MoveKind::kNone) {
+    out_->feedback.push_back({name, OutcomeKind::kQuiet, -1});
+  }
+}
+
 void Core::EvaluateBrake() {
-  int all = 0;
-  int at_risk = 0;
+  fleet_.at_risk = 0;
   std::string names;
   for (auto& [name, service] : services_) {
-    if (service.spec.removed) continue;
-    ++all;
-    const RiskLevel level = service.risk.level();
-    if (level != RiskLevel::kNone) {
-      ++at_risk;
+    if (service.spec.removed || service.risk.level() == RiskLevel::kNone) continue;
+    ++fleet_.at_risk;
+    constexpr size_t kNamesBytesMax = 500;
+    if (names.size() < kNamesBytesMax)
       names += (names.empty() ? "" : ", ") + name;
-    }
-    if (level == service.risk_recorded || service.plan_foreign) continue;
-    const bool raised = level > service.risk_recorded;
-    Event& event = Record(raised ? "risk_raised" : "risk_receded", name, service.owner,
-                          level == RiskLevel::kSwitch   ? "likely to fail: a switch is wanted"
-                          : level == RiskLevel::kAssign ? "may fail: a spare is wanted"
-                                                        : "no longer at risk");
-    AddForecast(&event, service);
-    service.risk_recorded = level;
-    if (level == RiskLevel::kNone && service.plan.move.kind == MoveKind::kNone) {
-      out_->feedback.push_back({name, OutcomeKind::kQuiet, -1});
-    }
+    else if (!names.ends_with("..."))
+      names += ", ...";
   }
-  const bool brake = all >= 3 && at_risk >= 2 && at_risk * 100 > options_.brake_percent * all;
+  const bool brake = policy::Braked(fleet_, settings_);
   if (brake == braked_) return;
   braked_ = brake;
   Event& event = brake ? Record("brake_on", "", "",
@@ -43,9 +48,49 @@ void Core::EvaluateBrake() {
                                 "actions are held: " +
                                     names)
                        : Record("brake_off", "", "", "predicted actions go on");
-  event.details.emplace_back("at_risk", int64_t{at_risk});
-  event.details.emplace_back("services", int64_t{all});
-  event.details.emplace_back("brake_percent", int64_t{options_.brake_percent});
+  event.details.emplace_back("at_risk", int64_t{fleet_.at_risk});
+  event.details.emplace_back("services", int64_t{fleet_.services});
+  event.details.emplace_back("brake_percent", int64_t{settings_.brake_percent});
+}
+
+// A predictor in the shadow would have had a spare assigned, or let go: recorded, not obeyed.
+void Core::RecordShadows(ServiceState& service, const std::vector<Forecast>& forecasts) {
+  double highest = -1;
+  const Forecast* loudest = nullptr;
+  for (const Forecast& forecast : forecasts) {
+    if (!forecast.shadow || forecast.status != ForecastStatus::kOk || forecast.probability <= highest) continue;
+    highest = forecast.probability;
+    loudest = &forecast;
+  }
+  const bool warns = highest >= service.spec.policy.assign_at;
+  if (loudest == nullptr || warns == service.shadow_warned) return;
+  if (!warns && highest >= service.spec.policy.release_at) return;
+  service.shadow_warned = warns;
+  Event& event =
+      Record(warns ? "shadow_warned" : "shadow_receded", service.spec.name, service.owner,
+             loudest->predictor + " runs in shadow: " +
+                 (warns ? "it would have had a spare assigned: " : "it no longer warns: ") + loudest->reason);
+  event.details.emplace_back("predictor", loudest->predictor);
+  event.details.emplace_back("predictor_version", loudest->version);
+  event.details.emplace_back("probability", loudest->probability);
+}
+
+// Why what is wanted is not done, once for each reason. Pause and brake have events of their own.
+void Core::RecordHeld(ServiceState& service, const policy::Permit& permit, bool reserved) {
+  std::string held;
+  if (service.risk.level() != RiskLevel::kNone) {
+    for (const policy::Hold hold : permit.holds) {
+      const bool own =
+          hold == policy::Hold::kDryRun || hold == policy::Hold::kWindow || hold == policy::Hold::kCooldown;
+      if (own) held += (held.empty() ? "" : " ") + std::string(policy::HoldName(hold));
+    }
+    if (reserved) held += (held.empty() ? "" : " ") + std::string(policy::HoldName(policy::Hold::kReserve));
+    if (!held.empty()) held += service.risk.level() == RiskLevel::kSwitch ? ": a switch" : ": a spare";
+  }
+  if (held == service.held_recorded) return;
+  service.held_recorded = held;
+  if (held.empty()) return;
+  AddForecast(&Record("held", service.spec.name, service.owner, "held by " + held + " is wanted"), service);
 }
 
 void Core::Climb(ServiceState& service) {
@@ -60,12 +105,16 @@ void Core::Climb(ServiceState& service) {
     plan.spare.clear();
     service.plan_dirty = true;
   }
-  const bool at_risk = service.risk.level() != RiskLevel::kNone;
+  policy::Permit permit = Allowed(service);
+  const bool at_risk = permit.drive;
   // An earlier coordinator's reason may still be there: its forecasts are not known here, so it has the dwell time.
   const Instant inherited_until = loaded_at_ + service.spec.policy.dwell_ms * kNsPerMs;
-  const bool inherited = !plan.spare.empty() && service.risk.forecast().predictor.empty() && now_ < inherited_until;
+  const bool inherited = !plan.spare.empty() && service.risk.forecasts().empty() && now_ < inherited_until;
   if (inherited) Wake(inherited_until);
-  const bool wanted = service.spec.standby || at_risk || inherited || service.switch_wanted != 0;
+  const bool asked_for = service.switch_wanted != 0;
+  const bool wanted = service.spec.standby || at_risk || inherited || asked_for;
+  const policy::Rung rung =
+      service.spec.standby || inherited || asked_for ? std::max(permit.rung, policy::Rung::kMirror) : permit.rung;
   if (!plan.spare.empty()) {
     NodeState& spare = Node(plan.spare);
     if (Missing(spare)) {
@@ -73,50 +122,52 @@ void Core::Climb(ServiceState& service) {
     } else if (spare.alive && !spare.HasProcess() && !CanStart(spare, service.spec)) {
       Unassign(service, "spare_lost", "its process ended: " + spare.report.exit_reason);
     } else if (!wanted) {
-      Unassign(service, "spare_released", "the risk receded");
+      Unassign(service, "spare_released", service.risk.level() == RiskLevel::kNone ? "the risk receded" : "dry run");
     } else {
-      DriveSpare(service, primary);
+      DriveSpare(service, primary, rung);
     }
   }
   AdvanceSwitchover(service);
   if (plan.move.kind != MoveKind::kNone) return;
-  const bool asked_for = service.switch_wanted != 0;
-  const bool needs_one = service.spec.standby || asked_for || (at_risk && !PredictionsHeld());
-  if (plan.spare.empty() && needs_one) {
-    NodeState* spare = PickSpare(service);
-    if (spare == nullptr && at_risk && !PredictionsHeld()) spare = Preempt(service, false);
+  const bool asked = service.switch_wanted != 0;  // it may have been given up just now
+  const bool predicted = at_risk && !PredictionsHeld();
+  bool reserved = false;
+  if (plan.spare.empty() && (service.spec.standby || asked || predicted)) {
+    reserved = predicted && !service.spec.standby && !asked &&
+               fleet_.spares_free <= policy::SparesReserved(fleet_, settings_) && fleet_.spares_free > 0;
+    NodeState* spare = reserved ? nullptr : PickSpare(service);
+    if (spare == nullptr && predicted) spare = Preempt(service, false);
     if (spare != nullptr) {
+      const int fitness = Fitness(service, *spare);
       plan.spare = spare->name;
-      plan.spare_reason = at_risk ? "forecast" : asked_for ? "switchover" : "standby";
+      plan.spare_reason = at_risk ? "forecast" : asked ? "switchover" : "standby";
       service.plan_dirty = true;
       service.no_spare_recorded = false;
+      --fleet_.spares_free;
       Event& event = Record("spare_assigned", name, spare->name,
-                            at_risk     ? "forecast: " + service.risk.forecast().reason
-                            : asked_for ? "for a switchover that an operator asked for"
-                                        : "the service asks for a standby");
-      event.details.emplace_back("fitness", int64_t{Fitness(service, *spare)});
+                            at_risk ? "forecast: " + service.risk.forecast().reason
+                            : asked ? "for a switchover that an operator asked for"
+                                    : "the service asks for a standby");
+      event.details.emplace_back("fitness", int64_t{fitness});
       if (at_risk) AddForecast(&event, service);
-      DriveSpare(service, primary);
-    } else if (at_risk && !service.no_spare_recorded) {
+      DriveSpare(service, primary, rung);
+    } else if (at_risk && !reserved && !service.no_spare_recorded) {
       service.no_spare_recorded = true;
       AddForecast(&Record("no_spare", name, service.owner, "at risk, and no spare is free"), service);
     }
   }
   if (!at_risk) service.no_spare_recorded = false;
-  DriveCheckpoints(service, primary);
-  if (service.risk.level() != RiskLevel::kSwitch || PredictionsHeld() || plan.spare.empty()) return;
-  if (now_ < service.cooldown_until) {
-    Wake(service.cooldown_until);
-    return;
-  }
-  const NodeState& spare = Node(plan.spare);
-  if (spare.AppIs(AppRole::kMirroring, name) && spare.report.app.caught_up) {
+  RecordHeld(service, permit, reserved);
+  DriveCheckpoints(service, primary, permit);
+  if (now_ < service.cooldown_until && service.risk.level() == RiskLevel::kSwitch) Wake(service.cooldown_until);
+  if (permit.switch_over && !plan.spare.empty() && Node(plan.spare).AppIs(AppRole::kMirroring, name)) {
     StartPlanned(service, "forecast: " + service.risk.forecast().reason, true, 0);
   }
 }
 
 // One rung after the other, each from what the spare reports: process, FOLLOW, MIRROR_TO.
-void Core::DriveSpare(ServiceState& service, NodeState& primary) {
+// Down again the same way, as long as the spare is kept.
+void Core::DriveSpare(ServiceState& service, NodeState& primary, policy::Rung rung) {
   NodeState& spare = Node(service.plan.spare);
   if (!spare.alive) return;
   if (!spare.HasProcess()) {
@@ -136,8 +187,15 @@ void Core::DriveSpare(ServiceState& service, NodeState& primary) {
     return;
   }
   if (app.role == AppRole::kWarm) {
+    if (rung < policy::Rung::kFollow) return;
     Forget(spare, service.spec.name, CommandKind::kRelease);
     Ensure(spare, MakeCommand(CommandKind::kFollow, service), options_.command_retry_ms);
+  } else if (rung < policy::Rung::kFollow) {
+    StopMirror(service, primary);
+    Forget(spare, service.spec.name, CommandKind::kFollow);
+    Ensure(spare, MakeCommand(CommandKind::kRelease, service), options_.command_retry_ms);
+  } else if (rung < policy::Rung::kMirror) {
+    StopMirror(service, primary);
   } else if (app.role == AppRole::kReplaying && app.caught_up && !app.mirror_address.empty()) {
     Command command = MakeCommand(CommandKind::kMirrorTo, service);
     command.epoch = service.epoch;
@@ -145,6 +203,15 @@ void Core::DriveSpare(ServiceState& service, NodeState& primary) {
     command.address = app.mirror_address;
     Ensure(primary, std::move(command), kMirrorRetryMs);
   }
+}
+
+void Core::StopMirror(ServiceState& service, NodeState& primary) {
+  const std::string& name = service.spec.name;
+  const auto it = primary.sent.find({name, CommandKind::kMirrorTo});
+  if (it == primary.sent.end() || it->second.command.address.empty() || !primary.AppIs(AppRole::kPrimary, name)) return;
+  Command command = MakeCommand(CommandKind::kMirrorTo, service);
+  command.epoch = service.epoch;
+  Ensure(primary, std::move(command), options_.command_retry_ms);
 }
 
 void Core::Unassign(ServiceState& service, const std::string& kind, const std::string& why) {
@@ -155,12 +222,8 @@ void Core::Unassign(ServiceState& service, const std::string& kind, const std::s
   service.plan.spare.clear();
   service.plan.spare_reason.clear();
   service.plan_dirty = true;
-  if (auto it = primary.sent.find({name, CommandKind::kMirrorTo});
-      it != primary.sent.end() && !it->second.command.address.empty() && primary.AppIs(AppRole::kPrimary, name)) {
-    Command command = MakeCommand(CommandKind::kMirrorTo, service);
-    command.epoch = service.epoch;
-    Ensure(primary, std::move(command), options_.command_retry_ms);
-  }
+  StopMirror(service, primary);
+  Reclaim(service);
   Forget(spare, name, CommandKind::kFollow);
   Forget(spare, name, CommandKind::kPrepare);
   if (spare.AppUp() && spare.report.app.service == name) {
@@ -169,12 +232,12 @@ void Core::Unassign(ServiceState& service, const std::string& kind, const std::s
 }
 
 // No spare to run to: the staler the state on stable storage, the longer the recovery. So save it more often.
-void Core::DriveCheckpoints(ServiceState& service, NodeState& primary) {
+void Core::DriveCheckpoints(ServiceState& service, NodeState& primary, const policy::Permit& permit) {
   const int64_t normal_ms = service.spec.checkpoint_interval_ms;
   int64_t interval_ms = normal_ms;
-  if (service.risk.level() != RiskLevel::kNone && service.plan.spare.empty()) {
+  if (permit.checkpoint && service.plan.spare.empty()) {
     const int64_t from_ms = normal_ms > 0 ? normal_ms : options_.checkpoint_interval_default_ms;
-    interval_ms = from_ms / (service.risk.level() == RiskLevel::kSwitch ? 16 : 4);
+    interval_ms = from_ms / (permit.rung == policy::Rung::kSwitch ? 16 : permit.rung >= policy::Rung::kReserve ? 4 : 2);
     interval_ms = std::max(interval_ms, std::min(from_ms, options_.checkpoint_interval_min_ms));
   }
   if (service.interval_epoch != service.epoch) {  // another process: it has its own default

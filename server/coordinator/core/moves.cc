@@ -385,6 +385,11 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
   Plan& plan = service.plan;
   if (plan.spare == primary.name) plan.spare.clear();
   ++plan.moves;
+  if (move.kind == MoveKind::kPlanned) {
+    double& known = service.measured.switch_ms;
+    const double took_ms = static_cast<double>(now_ - service.move_began) / kNsPerMs;
+    known = known < 0 ? took_ms : (known + took_ms) / 2;
+  }
   if (move.predicted) {
     ++plan.predicted_moves;
     service.cooldown_until = now_ + service.spec.policy.cooldown_ms * kNsPerMs;

@@ -8,14 +8,10 @@
 namespace understudy::coordinator {
 
 bool Core::IsTaken(const std::string& node, const std::string& except_service) const {
-  for (const auto& [name, service] : services_) {
-    for (const Restart& restart : service.plan.restarts) {
-      if (restart.node == node) return true;
-    }
-    if (name == except_service) continue;
-    const Plan& plan = service.plan;
-    if (service.owner == node || plan.spare == node) return true;
-    if (plan.move.kind != MoveKind::kNone && (plan.move.to == node || plan.move.from == node)) return true;
+  const auto it = claims_.find(node);
+  if (it == claims_.end()) return false;
+  for (const Claim& claim : it->second) {
+    if (claim.restarts || claim.service->spec.name != except_service) return true;
   }
   return false;
 }
@@ -38,7 +34,9 @@ bool Core::RunsProgramOf(const NodeState& node, const ServiceSpec& spec) const {
   if (!node.HasProcess()) return false;
   if (node.report.process_service == spec.name) return true;
   auto it = services_.find(node.report.process_service);
-  return it != services_.end() && SameProgram(it->second.spec, spec);
+  if (it == services_.end()) return false;
+  const auto own = services_.find(spec.name);
+  return own != services_.end() ? own->second.program_id == it->second.program_id : SameProgram(it->second.spec, spec);
 }
 
 int Core::Fitness(const ServiceState& service, const NodeState& node) const {
@@ -69,12 +67,12 @@ int Core::Fitness(const ServiceState& service, const NodeState& node) const {
 NodeState* Core::PickTarget(const ServiceState& service, const std::string& not_this) {
   NodeState* best = nullptr;
   int best_fitness = 0;
-  for (auto& [name, node] : nodes_) {
-    if (name == not_this) continue;
-    const int fitness = Fitness(service, node);
-    if (name == service.owner && fitness < 40) continue;  // but one that holds the state is as good as any spare
+  for (NodeState* node : Candidates(service)) {
+    if (node->name == not_this) continue;
+    const int fitness = Fitness(service, *node);
+    if (node->name == service.owner && fitness < 40) continue;  // but one that holds the state is as good as any spare
     if (fitness > best_fitness) {
-      best = &node;
+      best = node;
       best_fitness = fitness;
     }
   }
@@ -90,11 +88,11 @@ NodeState* Core::PickTarget(const ServiceState& service, const std::string& not_
 NodeState* Core::PickSpare(const ServiceState& service) {
   NodeState* best = nullptr;
   int best_fitness = 0;
-  for (auto& [name, node] : nodes_) {
-    if (name == service.owner) continue;
-    const int fitness = Fitness(service, node);
+  for (NodeState* node : Candidates(service)) {
+    if (node->name == service.owner) continue;
+    const int fitness = Fitness(service, *node);
     if (fitness > best_fitness) {
-      best = &node;
+      best = node;
       best_fitness = fitness;
     }
   }
@@ -114,9 +112,12 @@ NodeState* Core::Preempt(const ServiceState& service, bool for_failure) {
     const bool mirrors = node.report.app.role >= AppRole::kMirroring;
     const bool at_risk = other.risk.level() != RiskLevel::kNone;
     if (mirrors && (at_risk || !for_failure)) continue;
-    if (at_risk && !for_failure) continue;
+    const policy::Assessment& its = other.risk.assessment();
+    if (!for_failure && !policy::MayPreempt(service.risk.assessment(), its, mirrors)) continue;
     const int cost = (at_risk ? 2 : 0) + (mirrors ? 1 : 0) + 1;
-    if (victim == nullptr || cost < victim_cost) {
+    const bool gains_less = victim != nullptr && cost == victim_cost && at_risk &&
+                            policy::RanksBefore(victim->risk.assessment(), victim->spec.name, its, name);
+    if (victim == nullptr || cost < victim_cost || gains_less) {
       victim = &other;
       victim_cost = cost;
     }
@@ -149,20 +150,27 @@ void Core::SendStop(NodeState& node, const std::string& service, int64_t grace_m
 }
 
 void Core::FillPool() {
-  std::map<const ServiceSpec*, int> warm;  // one entry a distinct program that wants WARM processes
+  // One entry a distinct program that wants WARM processes, by its first service.
+  std::map<int, const ServiceSpec*> programs;
+  std::vector<const ServiceState*> waiting;  // for a node, pausing between tries
   for (const auto& [name, service] : services_) {
+    if (service.plan.move.kind != MoveKind::kNone && service.plan.move.to.empty()) waiting.push_back(&service);
     if (!service.spec.warm || service.spec.removed || service.plan_foreign) continue;
-    bool known = false;
-    for (const auto& [spec, count] : warm) known |= SameProgram(*spec, service.spec);
-    if (!known) warm[&service.spec] = 0;
+    programs.emplace(service.program_id, &service.spec);
   }
-  for (auto& [spec, count] : warm) {
-    for (const auto& [name, node] : nodes_) {
-      if (RunsProgramOf(node, *spec) && !IsTaken(name, "")) ++count;
-    }
+  std::map<const ServiceSpec*, int> warm;
+  for (const auto& [id, spec] : programs) warm[spec] = 0;
+  for (const std::string& name : unclaimed_) {
+    const NodeState& node = nodes_.at(name);
+    if (!node.HasProcess()) continue;
+    const auto runs = services_.find(node.report.process_service);
+    if (runs == services_.end()) continue;
+    const auto it = programs.find(runs->second.program_id);
+    if (it != programs.end()) ++warm[it->second];
   }
-  for (auto& [name, node] : nodes_) {
-    if (!node.alive || IsTaken(name, "")) continue;
+  for (const std::string& name : unclaimed_) {
+    NodeState& node = nodes_.at(name);
+    if (!node.alive) continue;
     if (node.HasProcess()) {
       // A WARM process of a service that is gone and whose program nobody else has.
       const bool orphan = services_.count(node.report.process_service) == 0 && !node.report.process_service.empty();
@@ -172,10 +180,9 @@ void Core::FillPool() {
       continue;
     }
     bool awaited = false;  // by a service that has no node and only pauses between tries
-    for (const auto& [other, service] : services_) {
-      if (service.plan.move.kind == MoveKind::kNone || !service.plan.move.to.empty()) continue;
-      auto it = node.tries.find(service.spec.program);
-      awaited |= Carries(node, service.spec) && (it == node.tries.end() || !it->second.gave_up);
+    for (const ServiceState* service : waiting) {
+      auto it = node.tries.find(service->spec.program);
+      awaited |= Carries(node, service->spec) && (it == node.tries.end() || !it->second.gave_up);
     }
     if (awaited) continue;
     const ServiceSpec* choice = nullptr;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "predictors/policy/policy_json.h"
 #include "server/coordinator/core/core.h"
 
 namespace understudy::coordinator {
@@ -161,6 +162,8 @@ void Core::Removed(ServiceState& service) {
   for (uint64_t token : service.removers) Reply(token, StatusCode::kOk, "", document);
   Reply(service.switch_token, StatusCode::kCancelled, "the service was removed");
   Reply(service.switch_wanted, StatusCode::kCancelled, "the service was removed");
+  Unclaim(service);
+  ++specs_changed_;
   services_.erase(name);
 }
 
@@ -281,14 +284,13 @@ void Core::RefuseSwitchover(ServiceState& service, StatusCode code, const std::s
 }
 
 void Core::Pause(const OperatorRequest& in) {
-  if (in.paused != paused_) {
+  if (in.paused != settings_.paused) {
     Record(in.paused ? "paused" : "resumed", "", "",
            in.paused ? "predicted actions are held; failures are still recovered from" : "predicted actions go on");
   }
-  paused_ = in.paused;
-  pausing_.push_back(in.token);
-  out_->writes.push_back(
-      {MetadataKind::kSettings, "", settings_version_, nlohmann::json({{"paused", paused_}}).dump()});
+  settings_.paused = in.paused;
+  pending_settings_.push_back({in.token, true});
+  out_->writes.push_back({MetadataKind::kSettings, "", settings_version_, policy::EncodeFleetSettings(settings_)});
 }
 
 }  // namespace understudy::coordinator

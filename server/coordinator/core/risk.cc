@@ -4,66 +4,65 @@
 
 namespace understudy::coordinator {
 
-void Risk::Observe(const std::vector<Forecast>& forecasts, const PolicySpec& policy, Instant now) {
-  Forecast best;
-  if (!forecasts.empty()) best = forecasts.front();
-  for (const Forecast& forecast : forecasts) {
-    if (forecast.status != ForecastStatus::kOk) continue;
-    if (best.status != ForecastStatus::kOk || forecast.probability > best.probability) best = forecast;
-  }
-  forecast_ = best;
+void Risk::Observe(const std::vector<Forecast>& forecasts, Instant now) {
+  forecasts_ = forecasts;
   observed_ = now;
-  Advance(policy, now);
-}
-
-void Risk::Advance(const PolicySpec& policy, Instant now) {
-  next_ = Instant::Never();
-  if (forecast_.status == ForecastStatus::kOk) {
-    const Instant stale = observed_ + kFreshMs * kNsPerMs;
-    if (now >= stale) {
-      forecast_.status = ForecastStatus::kAbstain;
-    } else {
-      next_ = stale;
-    }
-  }
-  const bool known = forecast_.status == ForecastStatus::kOk;
-  const double p = known ? forecast_.probability : 0;
-
-  if (known && p >= policy.switch_at) {
-    if (high_since_ == Instant::Never()) high_since_ = now;
-  } else {
-    high_since_ = Instant::Never();
-  }
-  if (p < policy.release_at) {
-    if (low_since_ == Instant::Never()) low_since_ = now;
-  } else {
-    low_since_ = Instant::Never();
-  }
-
-  if (level_ == RiskLevel::kNone && known && p >= policy.assign_at) {
-    level_ = RiskLevel::kAssign;
-    since_ = now;
-  }
-  if (high_since_ != Instant::Never()) {
-    const Instant due = high_since_ + policy.persist_ms * kNsPerMs;
-    if (now >= due) {
-      level_ = RiskLevel::kSwitch;
-    } else {
-      next_ = std::min(next_, due);
-    }
-  } else if (level_ == RiskLevel::kSwitch && p < policy.assign_at) {
-    level_ = RiskLevel::kAssign;  // keep the spare, but do not jump on a word that was taken back
-  }
-  if (level_ != RiskLevel::kNone && low_since_ != Instant::Never()) {
-    const Instant due = low_since_ + policy.dwell_ms * kNsPerMs;
-    if (now >= due) {
-      level_ = RiskLevel::kNone;
-    } else {
-      next_ = std::min(next_, due);
-    }
+  const bool ensemble = std::any_of(forecasts.begin(), forecasts.end(), [](const Forecast& forecast) {
+    return forecast.predictor == kEnsemble && !forecast.shadow;
+  });
+  input_.forecasts.clear();
+  for (const Forecast& forecast : forecasts) {
+    policy::ForecastView view;
+    view.predictor = forecast.predictor;
+    view.version = forecast.version;
+    view.known = forecast.status == ForecastStatus::kOk;
+    view.shadow = forecast.shadow;
+    view.obeyed = !forecast.shadow && (!ensemble || forecast.predictor == kEnsemble);
+    view.horizon_ms = forecast.horizon_ms;
+    view.probability = forecast.probability;
+    view.confidence = forecast.confidence;
+    view.has_ttf = forecast.has_ttf;
+    view.ttf_p10_s = forecast.ttf_p10_s;
+    view.ttf_p50_s = forecast.ttf_p50_s;
+    view.ttf_p90_s = forecast.ttf_p90_s;
+    view.reason = forecast.reason;
+    input_.forecasts.push_back(std::move(view));
   }
 }
 
-void Risk::Reset() { *this = Risk(); }
+void Risk::Advance(const policy::FleetView& fleet, const policy::FleetSettings& settings, Instant now) {
+  if (forecasts_.empty() && rung() == policy::Rung::kNormal) {
+    assessment_ = policy::Assessment();
+    return;
+  }
+  const int64_t now_ms = now.ns() / kNsPerMs;
+  input_.age_ms = now_ms - observed_.ns() / kNsPerMs;
+  assessment_ = policy::Assess(input_, fleet, settings, now_ms);
+  input_.memory = assessment_.memory;
+  if (assessment_.deciding >= 0) {
+    forecast_ = forecasts_[static_cast<size_t>(assessment_.deciding)];
+  } else if (!assessment_.stale && !forecasts_.empty()) {
+    forecast_ = forecasts_.front();
+    for (const Forecast& forecast : forecasts_) {
+      if (!forecast.shadow && forecast_.shadow) forecast_ = forecast;
+    }
+    if (forecast_.shadow) forecast_.status = ForecastStatus::kAbstain;
+  } else {
+    forecast_.status = ForecastStatus::kAbstain;
+  }
+}
+
+RiskLevel Risk::level() const {
+  if (rung() == policy::Rung::kSwitch) return RiskLevel::kSwitch;
+  return rung() >= policy::Rung::kReserve ? RiskLevel::kAssign : RiskLevel::kNone;
+}
+
+void Risk::Reset() {
+  const policy::ServicePolicy policy = input_.policy;
+  const std::string name = input_.name;
+  *this = Risk();
+  input_.policy = policy;
+  input_.name = name;
+}
 
 }  // namespace understudy::coordinator

@@ -1,12 +1,12 @@
-// From forecasts to a level of risk, with hysteresis: entered when a threshold is reached, left only when the
-// probability stayed below a lower one for the dwell time. No forecast is never a reason to act.
+// From forecasts to what is wanted: what predictors last said of a service, and the policy's memory of it. No forecast
+// is never a reason to act. predictors/policy decides; this keeps.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "predictors/host/predictor_host.h"
-#include "server/coordinator/core/service_spec.h"
+#include "predictors/policy/policy.h"
 #include "understudy/types.h"
 
 namespace understudy::coordinator {
@@ -15,31 +15,36 @@ enum class RiskLevel : int { kNone = 0, kAssign, kSwitch };
 
 class Risk {
  public:
-  static constexpr int64_t kFreshMs = 10'000;  // an older forecast says nothing any more
+  static constexpr int64_t kFreshMs = policy::kFreshMs;  // an older forecast says nothing any more
+  // Speaks for the predictors it was made from: theirs are shown then, not obeyed.
+  static constexpr char kEnsemble[] = "ensemble";
 
-  // Takes what the predictors said at `now`: the highest probability of those that could say decides.
-  void Observe(const std::vector<Forecast>& forecasts, const PolicySpec& policy, Instant now);
-  // Time passes: forecasts grow stale, dwell times end.
-  void Advance(const PolicySpec& policy, Instant now);
+  // What the predictors said at `now`.
+  void Observe(const std::vector<Forecast>& forecasts, Instant now);
+  // Time passes: forecasts grow stale, dwell times end. Everything of input() but forecasts and memory is the caller's.
+  void Advance(const policy::FleetView& fleet, const policy::FleetSettings& settings, Instant now);
   // A move ended, or another process is the primary: what was forecast was not about this one.
   void Reset();
 
-  RiskLevel level() const { return level_; }
+  policy::ServiceInput& input() { return input_; }
+  const policy::ServiceInput& input() const { return input_; }
+  const policy::Assessment& assessment() const { return assessment_; }
+  policy::Rung rung() const { return input_.memory.rung; }
+  RiskLevel level() const;
   // The forecast that decided last; status kAbstain before the first, and when it is stale.
   const Forecast& forecast() const { return forecast_; }
+  const std::vector<Forecast>& forecasts() const { return forecasts_; }
   // When the level was last raised from kNone; meaningful unless kNone.
-  Instant since() const { return since_; }
+  Instant since() const { return Instant(input_.memory.at_risk_since_ms * kNsPerMs); }
   // When Advance has something to do; Never() if only a new forecast can change anything.
-  Instant next() const { return next_; }
+  Instant next() const { return assessment_.next_ms < 0 ? Instant::Never() : Instant(assessment_.next_ms * kNsPerMs); }
 
  private:
-  RiskLevel level_ = RiskLevel::kNone;
+  policy::ServiceInput input_;
+  policy::Assessment assessment_;
+  std::vector<Forecast> forecasts_;
   Forecast forecast_;
   Instant observed_;
-  Instant since_;
-  Instant high_since_ = Instant::Never();  // at or above switch_at without interruption
-  Instant low_since_ = Instant::Never();   // below release_at, or unknown, without interruption
-  Instant next_ = Instant::Never();
 };
 
 }  // namespace understudy::coordinator

@@ -5,6 +5,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "predictors/policy/policy_json.h"
+
 namespace understudy::coordinator {
 namespace {
 
@@ -18,6 +20,7 @@ constexpr int64_t kDayMs = 86'400'000;
 struct FieldError : std::runtime_error {
   FieldError(const std::string& field, const std::string& what)
       : std::runtime_error("service: field '" + field + "': " + what) {}
+  explicit FieldError(const std::string& message) : std::runtime_error("service: " + message) {}
 };
 
 // Reads the fields of one JSON object and knows which it was asked for, so that the rest can be refused by name.
@@ -55,15 +58,6 @@ class Fields {
       throw FieldError(prefix_ + name, "must be an integer from " + std::to_string(min) + " to " + std::to_string(max));
     }
     return value->get<int64_t>();
-  }
-
-  double Probability(const std::string& name, double otherwise) {
-    const json* value = Find(name);
-    if (value == nullptr) return otherwise;
-    if (!value->is_number() || !(value->get<double>() >= 0) || value->get<double>() > 1) {
-      throw FieldError(prefix_ + name, "must be a number from 0 to 1");
-    }
-    return value->get<double>();
   }
 
   std::vector<std::string> Texts(const std::string& name) {
@@ -118,6 +112,7 @@ std::vector<PredictorSpec> ParsePredictors(const json* list) {
       if (!config->is_object()) throw FieldError(prefix + ".config", "must be an object");
       spec.config = config->dump();
     }
+    spec.shadow = fields.Flag("shadow", false);
     fields.RefuseUnknown();
     out.push_back(std::move(spec));
   }
@@ -125,19 +120,10 @@ std::vector<PredictorSpec> ParsePredictors(const json* list) {
 }
 
 PolicySpec ParsePolicy(const json* object) {
-  PolicySpec policy;
-  if (object == nullptr) return policy;
-  Fields fields(*object, "policy");
-  policy.assign_at = fields.Probability("assign_at", policy.assign_at);
-  policy.switch_at = fields.Probability("switch_at", policy.switch_at);
-  policy.release_at = fields.Probability("release_at", policy.release_at);
-  policy.persist_ms = fields.Integer("persist_ms", policy.persist_ms, 0, kDayMs);
-  policy.dwell_ms = fields.Integer("dwell_ms", policy.dwell_ms, 0, kDayMs);
-  policy.cooldown_ms = fields.Integer("cooldown_ms", policy.cooldown_ms, 0, kDayMs);
-  fields.RefuseUnknown();
-  if (policy.release_at >= policy.assign_at) throw FieldError("policy.release_at", "must be below assign_at");
-  if (policy.switch_at < policy.assign_at) throw FieldError("policy.switch_at", "must not be below assign_at");
-  return policy;
+  if (object == nullptr) return PolicySpec();
+  Result<PolicySpec> policy = policy::ParseServicePolicy(object->dump());
+  if (!policy.ok()) throw FieldError(policy.status().message());
+  return *std::move(policy);
 }
 
 ServiceSpec Parse(const json& document) {
@@ -198,8 +184,8 @@ std::string EncodeServiceSpec(const ServiceSpec& spec) {
   json predictors = json::array();
   for (const PredictorSpec& predictor : spec.predictors) {
     predictors.push_back({{"plugin", predictor.plugin}, {"config", json::parse(predictor.config)}});
+    if (predictor.shadow) predictors.back()["shadow"] = true;
   }
-  const PolicySpec& policy = spec.policy;
   json out = {{"name", spec.name},
               {"program", spec.program},
               {"arguments", spec.arguments},
@@ -214,13 +200,7 @@ std::string EncodeServiceSpec(const ServiceSpec& spec) {
               {"checkpoint_interval_ms", spec.checkpoint_interval_ms},
               {"memory_limit_bytes", spec.memory_limit_bytes},
               {"stop_grace_ms", spec.stop_grace_ms},
-              {"policy",
-               {{"assign_at", policy.assign_at},
-                {"switch_at", policy.switch_at},
-                {"release_at", policy.release_at},
-                {"persist_ms", policy.persist_ms},
-                {"dwell_ms", policy.dwell_ms},
-                {"cooldown_ms", policy.cooldown_ms}}}};
+              {"policy", json::parse(policy::EncodeServicePolicy(spec.policy))}};
   if (spec.removed) out["removed"] = true;
   return out.dump();
 }

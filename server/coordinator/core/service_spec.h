@@ -8,21 +8,13 @@
 #include <vector>
 
 #include "predictors/host/predictor_host.h"
+#include "predictors/policy/types.h"
 #include "understudy/status.h"
 #include "understudy/types.h"
 
 namespace understudy::coordinator {
 
-// When the ladder is climbed and left. Probabilities are of failure within the forecast's horizon.
-struct PolicySpec {
-  double assign_at = 0.5;   // a spare is assigned, loads, replays and mirrors
-  double switch_at = 0.7;   // for persist_ms: switch over
-  double release_at = 0.2;  // below it for dwell_ms: the spare returns to the pool
-  int64_t persist_ms = 1000;
-  int64_t dwell_ms = 10'000;
-  int64_t cooldown_ms = 60'000;  // between two predicted moves of the service; never delays a real failure's takeover
-  bool operator==(const PolicySpec&) const = default;
-};
+using PolicySpec = policy::ServicePolicy;
 
 struct ServiceSpec {
   std::string name;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,6 +37,26 @@ struct StartTries {
   std::string why;
 };
 
+// What loads, replays and moves of a service took; -1: not yet seen. Smoothed.
+struct Measured {
+  double start_ms = -1;
+  double load_ms = -1;
+  double replay_per_s = -1;  // records
+  double switch_ms = -1;
+  double append_per_s = 0;
+  Instant append_from = Instant::Never();  // the last look at what the primary wrote
+  Lsn append_lsn;
+};
+
+struct ServiceState;
+// A use of a node by a service.
+struct Claim {
+  const ServiceState* service = nullptr;
+  bool owns = false;      // as the last epoch's owner
+  bool restarts = false;  // its process there is to be replaced
+  bool operator==(const Claim&) const = default;
+};
+
 struct NodeState {
   std::string name;
   bool heard = false;  // since this coordinator's start
@@ -53,6 +74,10 @@ struct NodeState {
   bool start_timed_out = false;             // it is being stopped because it never became an application
   std::string started_program;              // of the last START_APP
   std::map<std::string, StartTries> tries;  // by program
+
+  Instant role_since =
+      Instant::Never();  // of its application's present role in its service; Never(): not seen to begin
+  Lsn role_applied;      // as of then
 
   uint64_t version = 0;  // of nodes/<name>
   std::string recorded;  // its value
@@ -133,6 +158,19 @@ struct ServiceState {
   int64_t interval_ms = 0;
   Epoch interval_epoch;
   bool no_spare_recorded = false;
+
+  Measured measured;
+  int program_id = 0;                                 // the same for the same program, arguments and environment
+  std::vector<std::pair<std::string, Claim>> claims;  // by node, as the core's index has them
+  std::string held_recorded;                          // why a move that is wanted is held, as last recorded
+  bool shadow_warned = false;
+  struct Decision {
+    int64_t unix_ms = 0;
+    std::string kind;
+    std::string node;
+    std::string text;
+  };
+  std::deque<Decision> decisions;  // the last ones, for `understudy explain`
 };
 
 struct DiskState {

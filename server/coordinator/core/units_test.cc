@@ -11,7 +11,7 @@ namespace {
 
 TEST(ServiceSpecTest, EverythingSurvivesEncoding) {
   const char* text = R"({"name":"kv1","program":"/bin/kv","arguments":["--port","${port}"],"environment":{"A":"b"},
-    "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1}}],
+    "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1},"shadow":true}],
     "labels":{"zone":"a"},"checkpoint_interval_ms":5000,"memory_limit_bytes":1000000,"stop_grace_ms":100,
     "policy":{"assign_at":0.4,"switch_at":0.9,"release_at":0.1,"persist_ms":1,"dwell_ms":2,"cooldown_ms":3}})";
   Result<ServiceSpec> spec = ParseServiceSpec(text);
@@ -89,52 +89,71 @@ TEST(PlanTest, RefusesWhatIsNoPlan) {
 
 Instant At(int64_t ms) { return Instant(ms * kNsPerMs); }
 
-std::vector<Forecast> P(double probability) {
+std::vector<Forecast> P(double probability, const char* predictor = "threshold") {
   Forecast forecast;
+  forecast.predictor = predictor;
   forecast.status = ForecastStatus::kOk;
+  forecast.horizon_ms = 60'000;
   forecast.probability = probability;
   return {forecast};
 }
 
+void Hear(Risk* risk, const std::vector<Forecast>& forecasts, Instant now) {
+  risk->Observe(forecasts, now);
+  risk->Advance({}, {}, now);
+}
+
 TEST(RiskTest, TheHighestOfThoseThatCanSayDecides) {
   Risk risk;
-  std::vector<Forecast> forecasts = {P(0.1)[0], P(0.95)[0], P(0.6)[0]};
+  std::vector<Forecast> forecasts = {P(0.1)[0], P(0.95)[0], P(0.6)[0], P(0.99)[0]};
   forecasts[1].status = ForecastStatus::kAbstain;
-  risk.Observe(forecasts, PolicySpec(), At(0));
+  forecasts[3].shadow = true;
+  Hear(&risk, forecasts, At(0));
   EXPECT_EQ(risk.forecast().probability, 0.6);
   EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+}
+
+TEST(RiskTest, AnEnsembleSpeaksForThePredictorsItWasMadeFrom) {
+  Risk risk;
+  std::vector<Forecast> forecasts = {P(0.9)[0], P(0.1)[0], P(0.3, Risk::kEnsemble)[0]};
+  Hear(&risk, forecasts, At(0));
+  EXPECT_EQ(risk.forecast().probability, 0.3);
+  EXPECT_EQ(risk.level(), RiskLevel::kNone);
+  forecasts[2].status = ForecastStatus::kAbstain;
+  Hear(&risk, forecasts, At(1));
+  EXPECT_FALSE(risk.assessment().known);
 }
 
 TEST(RiskTest, ASwitchNeedsPersistence) {
   const PolicySpec policy;
   Risk risk;
-  risk.Observe(P(0.9), policy, At(0));
+  Hear(&risk, P(0.9), At(0));
   EXPECT_EQ(risk.level(), RiskLevel::kAssign);
   EXPECT_EQ(risk.next(), At(policy.persist_ms));
-  risk.Observe(P(0.6), policy, At(500));  // an interruption starts it over
-  risk.Observe(P(0.9), policy, At(600));
-  risk.Advance(policy, At(1500));
+  Hear(&risk, P(0.6), At(500));  // an interruption starts it over
+  Hear(&risk, P(0.9), At(600));
+  risk.Advance({}, {}, At(1500));
   EXPECT_EQ(risk.level(), RiskLevel::kAssign);
-  risk.Advance(policy, At(1600));
+  risk.Advance({}, {}, At(1600));
   EXPECT_EQ(risk.level(), RiskLevel::kSwitch);
-  risk.Observe(P(0.55), policy, At(1700));  // between the thresholds it stays
+  Hear(&risk, P(0.55), At(1700));  // between the thresholds it stays
   EXPECT_EQ(risk.level(), RiskLevel::kSwitch);
-  risk.Observe(P(0.45), policy, At(1800));
+  Hear(&risk, P(0.45), At(1800));
   EXPECT_EQ(risk.level(), RiskLevel::kAssign);
 }
 
 TEST(RiskTest, SilenceRecedesAndNeverPromotes) {
   const PolicySpec policy;
   Risk risk;
-  risk.Observe({}, policy, At(0));
+  Hear(&risk, {}, At(0));
   EXPECT_EQ(risk.level(), RiskLevel::kNone);
-  risk.Observe(P(0.9), policy, At(0));
-  risk.Advance(policy, At(2000));
+  Hear(&risk, P(0.9), At(0));
+  risk.Advance({}, {}, At(2000));
   EXPECT_EQ(risk.level(), RiskLevel::kSwitch);
-  risk.Advance(policy, At(Risk::kFreshMs));  // stale: no longer a reason to switch
+  risk.Advance({}, {}, At(Risk::kFreshMs));  // stale: no longer a reason to switch
   EXPECT_EQ(risk.level(), RiskLevel::kAssign);
   EXPECT_EQ(risk.forecast().status, ForecastStatus::kAbstain);
-  risk.Advance(policy, At(Risk::kFreshMs + policy.dwell_ms));
+  risk.Advance({}, {}, At(Risk::kFreshMs + policy.dwell_ms));
   EXPECT_EQ(risk.level(), RiskLevel::kNone);
 }
 
@@ -171,7 +190,8 @@ TEST(DecisionsTest, NeverWaitForThePast) {
   core.Step({MetadataChanged{MetadataKind::kNode, "n1", "{}", 1}}, Instant(kNsPerSecond), &effects);
   core.Step({MetadataLoaded{1}}, Instant(kNsPerSecond), &effects);
   EXPECT_GT(effects.wake_at, Instant(kNsPerSecond));
-  const Instant later = Instant(10 * kNsPerSecond);  // the node has never been heard, and has counted as missing for long
+  const Instant later =
+      Instant(10 * kNsPerSecond);  // the node has never been heard, and has counted as missing for long
   core.Step({Tick()}, later, &effects);
   EXPECT_GT(effects.wake_at, later);
 }

@@ -33,10 +33,12 @@ std::vector<Fault> DrawFaults(const FaultModel& model, int primaries, double day
   const double end_s = days * kDay_s;
   SeededRandom random(seed);
   const auto gradual = [&](int primary, double begin_s, double ramp_s) {
-    Fault fault{FaultKind::kGradual, primary, begin_s, begin_s + ramp_s, 0, Normal(&random), false};
+    Fault fault{FaultKind::kGradual, primary, begin_s, begin_s + ramp_s, 0, Normal(&random), false, 0.5, 1};
     const bool seen = Unit(&random) <= model.recall;
     fault.visible_s = seen ? begin_s + ramp_s * Between(&random, model.visible_from, 0.9) : fault.end_s + 1;
     fault.node_lost = Unit(&random) <= model.node_lost_share;
+    fault.level = Between(&random, 0.2, 0.8);
+    fault.power = Between(&random, 1, 4);
     out.push_back(fault);
   };
   // Each kind of event of each primary is a Poisson process.
@@ -54,13 +56,14 @@ std::vector<Fault> DrawFaults(const FaultModel& model, int primaries, double day
       gradual(i, at_s, std::exp(Between(&random, low, high)));
     });
     every(model.sudden_every_days, [&](double at_s) {
-      out.push_back({FaultKind::kSudden, i, at_s, at_s, at_s + 1, 0, Unit(&random) <= model.node_lost_share});
+      out.push_back({FaultKind::kSudden, i, at_s, at_s, at_s + 1, 0, Unit(&random) <= model.node_lost_share, 0.5, 1});
     });
     every(per_day(model.false_alarms_per_day), [&](double at_s) {
-      out.push_back({FaultKind::kFalseAlarm, i, at_s, at_s + Between(&random, 30, 300), 0, Normal(&random), false});
+      out.push_back(
+          {FaultKind::kFalseAlarm, i, at_s, at_s + Between(&random, 30, 300), 0, Normal(&random), false, 0.5, 1});
     });
     every(per_day(model.peaks_per_day), [&](double at_s) {
-      out.push_back({FaultKind::kPeak, i, at_s, at_s + Between(&random, 60, 600), 0, 0, false});
+      out.push_back({FaultKind::kPeak, i, at_s, at_s + Between(&random, 60, 600), 0, 0, false, 0.5, 1});
     });
   }
   every(model.common_every_days, [&](double at_s) {
@@ -71,7 +74,7 @@ std::vector<Fault> DrawFaults(const FaultModel& model, int primaries, double day
   every(model.scare_every_days, [&](double at_s) {
     for (int i = 0; i < primaries; ++i) {
       if (Unit(&random) > model.scare_share) continue;
-      out.push_back({FaultKind::kFalseAlarm, i, at_s, at_s + 600, 0, Normal(&random), false});
+      out.push_back({FaultKind::kFalseAlarm, i, at_s, at_s + 600, 0, Normal(&random), false, 0.5, 1});
     }
   });
   std::stable_sort(out.begin(), out.end(), [](const Fault& a, const Fault& b) {
@@ -122,8 +125,9 @@ std::vector<ForecastView> ForecastsOf(const FaultModel& model, const Fault& faul
 
 double LevelOf(const Fault& fault, double now_s) {
   if (fault.kind == FaultKind::kPeak) return 0.95;
-  if (fault.kind != FaultKind::kGradual) return 0.5;
-  return std::clamp(0.5 + 0.5 * (now_s - fault.begin_s) / (fault.end_s - fault.begin_s), 0.0, 1.0);
+  if (fault.kind != FaultKind::kGradual || fault.visible_s > fault.end_s) return 0.5;
+  const double share = std::clamp((now_s - fault.begin_s) / (fault.end_s - fault.begin_s), 0.0, 1.0);
+  return fault.level + (1 - fault.level) * std::pow(share, fault.power);
 }
 
 }  // namespace understudy::policy

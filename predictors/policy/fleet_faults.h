@@ -45,6 +45,8 @@ struct Fault {
   double visible_s = 0;  // kGradual: predictors see it from here on; beyond end_s: never
   double error = 0;      // of the predictors' estimate, in standard deviations
   bool node_lost = false;
+  double level = 0.5;  // kGradual: of the resource when it began, ...
+  double power = 1;    // ... and how it grows: 1 evenly, more: slowly at first
 };
 
 // By time of begin. Deterministic by seed.
@@ -58,7 +60,8 @@ std::vector<StateSize> DrawStates(const FaultModel& model, int primaries, uint64
 
 // What the predictors say of a primary with this fault at `now_s`; empty when they see nothing.
 std::vector<ForecastView> ForecastsOf(const FaultModel& model, const Fault& fault, double now_s);
-// The level of the resource that runs out, 0 to 1 of its capacity; what a threshold looks at.
+// The level of the resource that runs out, 0 to 1 of its capacity; what a threshold looks at. One fault in ten, as
+// `recall` says, shows in no metric: neither to predictors nor to a threshold.
 double LevelOf(const Fault& fault, double now_s);
 
 }  // namespace understudy::policy

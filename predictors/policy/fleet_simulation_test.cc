@@ -31,10 +31,12 @@ TEST(FleetSimulationTest, PoliciesMeetTheSameFaultsAndMovesPreventFailures) {
   const FleetOutcome threshold = SimulateFleet(options, FleetPolicy::kThreshold90);
   const FleetOutcome ours = SimulateFleet(options, FleetPolicy::kUnderstudy);
   EXPECT_EQ(none.moves, 0);
-  EXPECT_EQ(none.failures, none.faults);
+  EXPECT_LE(none.failures, none.faults);
+  EXPECT_GE(none.failures, none.faults * 8 / 10) << "all but those that still grow at the end";
   EXPECT_GT(none.faults, 20);
-  // Faults that would have begun on a primary that is down are not had.
-  EXPECT_NEAR(static_cast<double>(ours.faults), static_cast<double>(none.faults), 3);
+  // Faults that would have begun on a primary that is down, or has one already, are not had.
+  EXPECT_NEAR(static_cast<double>(ours.faults), static_cast<double>(none.faults),
+              0.15 * static_cast<double>(none.faults));
   for (const FleetOutcome& one : {threshold, ours}) {
     EXPECT_LT(one.failures, none.failures);
     EXPECT_LT(one.downtime_s, none.downtime_s);

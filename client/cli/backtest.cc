@@ -51,14 +51,16 @@ void PrintTraces(const bt::Report& report, size_t index, bool color) {
 
 void PrintSummary(const bt::Report& report, bool color) {
   const bt::Costs& costs = report.settings.costs;
-  Table table({"PREDICTOR", "PRECISION>", "RECALL>", "LEAD P10>", "LEAD P50>", "FALSE/NODE-DAY>", "BRIER>", "ECE>",
-               "TTF ERROR>", "COVERED>", "COST>"});
+  Table table({"PREDICTOR", "SAID>", "PRECISION>", "RECALL>", "LEAD P10>", "LEAD P50>", "FALSE/NODE-DAY>", "BRIER>",
+               "ECE>", "TTF ERROR>", "COVERED>", "COST>"});
   for (const bt::VariantReport& one : report.variants) {
     const bt::Score& score = one.summary;
-    table.Add({one.variant.label, Percent(score.Precision()), Percent(score.Recall()), Duration(score.LeadS(0.1)),
-               Duration(score.LeadS(0.5)), Figure(score.FalseAlarmsPerNodeDay()), Figure(score.Brier()),
-               Figure(score.Ece()), Percent(score.TtfRelative()), Percent(score.TtfCoverage()),
-               Figure(score.Cost(costs), "%g")});
+    // Silence is no merit: how often it was asked and could say something.
+    const auto asked = static_cast<double>(score.ok + score.warming + score.abstained + score.impossible);
+    table.Add({one.variant.label, Percent(static_cast<double>(score.ok) / asked), Percent(score.Precision()),
+               Percent(score.Recall()), Duration(score.LeadS(0.1)), Duration(score.LeadS(0.5)),
+               Figure(score.FalseAlarmsPerNodeDay()), Figure(score.Brier()), Figure(score.Ece()),
+               Percent(score.TtfRelative()), Percent(score.TtfCoverage()), Figure(score.Cost(costs), "%g")});
   }
   table.Add({{"never predicting", Color::kDim},
              "-",

@@ -145,6 +145,7 @@ Result<std::vector<std::string>> FindTraces(const std::vector<std::string>& path
   std::vector<std::string> found;
   std::error_code error;
   for (const std::string& path : paths) {
+    if (path.ends_with(".events.json")) continue;  // of `traces/*`: read with its .csv
     if (!fs::exists(path, error)) return Status(StatusCode::kNotFound, path + ": no such file or folder");
     if (!fs::is_directory(path, error)) {
       found.push_back(path);
@@ -158,6 +159,7 @@ Result<std::vector<std::string>> FindTraces(const std::vector<std::string>& path
     if (error) return Status(StatusCode::kIoError, path + ": " + error.message());
     if (found.size() == before) return Status(StatusCode::kNotFound, path + ": no .csv file in this folder");
   }
+  if (found.empty()) return Status(StatusCode::kNotFound, "no .csv file is named");
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;

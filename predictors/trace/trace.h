@@ -70,8 +70,9 @@ std::string FormatEvents(const std::vector<Event>& events);
 // Writes both files, each atomically and durably (trace.name is not looked at). An existing trace is replaced.
 Status WriteTrace(const Trace& trace, const std::string& csv_path, FileSystem* files = nullptr);
 
-// The .csv files among `paths`: files are taken as they are, folders are searched with all below them. Sorted, without
-// doubles. kNotFound: a path that does not exist, or a folder without a .csv.
+// The .csv files among `paths`: files are taken as they are (NAME.events.json is passed over, as it belongs to its
+// .csv), folders are searched with all below them. Sorted, without doubles. kNotFound: a path that does not exist, or a
+// folder without a .csv.
 Result<std::vector<std::string>> FindTraces(const std::vector<std::string>& paths);
 
 // "a/NAME.csv" -> "a/NAME.events.json" and "NAME".

@@ -166,9 +166,10 @@ TEST_F(TraceFiles, FindsFilesInFolders) {
   for (const char* name : {"/b.csv", "/a.csv", "/a.events.json", "/below/c.csv", "/below/readme.md"}) {
     ASSERT_EQ(ReplaceFile(SystemFileSystem(), folder_ + name, "x"), Status::Ok());
   }
-  const Result<std::vector<std::string>> found = FindTraces({folder_ + "/b.csv", folder_});
+  const Result<std::vector<std::string>> found = FindTraces({folder_ + "/b.csv", folder_ + "/a.events.json", folder_});
   ASSERT_TRUE(found.ok());
   EXPECT_THAT(*found, testing::ElementsAre(folder_ + "/a.csv", folder_ + "/b.csv", folder_ + "/below/c.csv"));
+  EXPECT_EQ(FindTraces({folder_ + "/a.events.json"}).status().message(), "no .csv file is named");
   EXPECT_EQ(FindTraces({folder_ + "/nowhere"}).status().code(), StatusCode::kNotFound);
   std::filesystem::create_directories(folder_ + "/empty");
   EXPECT_EQ(FindTraces({folder_ + "/empty"}).status().message(), folder_ + "/empty: no .csv file in this folder");

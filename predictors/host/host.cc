@@ -21,10 +21,13 @@
 namespace understudy {
 namespace {
 
-constexpr size_t kPredictsMax = 16;     // asked for and not yet answered
-constexpr size_t kChecksMax = 8;        // at a time
-constexpr size_t kCommandsMax = 10000;  // posted, not yet taken; samples are dropped beyond
+constexpr size_t kPredictsMax = 16;      // asked for and not yet answered
+constexpr size_t kChecksMax = 8;         // at a time
+constexpr size_t kCommandsMax = 50'000;  // posted, not yet taken; samples are dropped beyond
 constexpr int64_t kRebaseNs = 60 * kNsPerSecond;
+constexpr int64_t kAheadMaxNs = 5 * kNsPerSecond;
+constexpr int64_t kDeadlinePrimaries = 1000;  // the deadline of a round grows with so many
+constexpr char kSamples[] = "samples";        // alerts about them name this where others name a plugin
 
 class Host : public PredictorHost, public PluginRunner::Sink {
  public:
@@ -51,7 +54,9 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     Post([this, spec, done = std::move(done)] { DoCheck(spec, done); });
   }
   void Observe(const std::string& primary, const std::vector<NodeSample>& samples, Instant now) override {
-    Post([this, primary, samples, now] { DoObserve(primary, samples, now); }, /*may_drop=*/true);
+    std::vector<std::shared_ptr<const NodeSample>> shared;  // by all predictors of the primary
+    for (const NodeSample& sample : samples) shared.push_back(std::make_shared<const NodeSample>(sample));
+    Post([this, primary, shared = std::move(shared), now] { DoObserve(primary, shared, now); }, /*may_drop=*/true);
   }
   void Predict(Instant now, std::vector<int64_t> horizons_ms, std::function<void(Forecasts)> done) override {
     Post([this, now, horizons_ms = std::move(horizons_ms), done = std::move(done)] {
@@ -63,6 +68,8 @@ class Host : public PredictorHost, public PluginRunner::Sink {
       const auto found = primaries_.find(primary);
       if (found == primaries_.end()) return;
       found->second.offset_ns.reset();
+      found->second.rebased.reset();
+      found->second.last_ns = INT64_MIN;  // perhaps another agent's time
       for (const Slot& slot : found->second.slots) slot.runner->Reset(slot.instance, why);
     });
   }
@@ -86,6 +93,9 @@ class Host : public PredictorHost, public PluginRunner::Sink {
   struct Primary {
     std::vector<Slot> slots;
     std::optional<int64_t> offset_ns;  // from the agent's clock to ours
+    std::optional<Instant> rebased;    // because the clocks had come apart
+    int64_t last_ns = INT64_MIN;       // of the last sample that was taken, in the agent's time
+    std::optional<Instant> bad;        // a sample was dropped last; alerted
   };
   struct Ask {
     Instant now;
@@ -242,22 +252,56 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     check->runner->AddInstance(1, "", spec.config, Now());
   }
 
-  void DoObserve(const std::string& name, const std::vector<NodeSample>& samples, Instant now) {
+  // One offset for the life of the primary on its node, so that spacing is the agent's. It is set anew when the agent
+  // is ahead of it by a little (its word came faster than the first), and, once a minute at most, when the clocks have
+  // plainly come apart (the agent's machine was restarted). A sample that is not after the last, or still out of time,
+  // is dropped: an agent that lies about time shall look like one that says little.
+  void DoObserve(const std::string& name, const std::vector<std::shared_ptr<const NodeSample>>& samples, Instant now) {
     const auto found = primaries_.find(name);
-    if (found == primaries_.end()) return;
+    if (found == primaries_.end() || samples.empty()) return;
     Primary& primary = found->second;
-    for (const NodeSample& sample : samples) {
-      const int64_t theirs = sample.monotonic_ms * kNsPerMs;
-      // One offset for the life of the primary on its node, so that spacing is the agent's, unless the clocks have
-      // plainly come apart (the agent's machine was restarted, or its clock drifts).
+    std::string fault;
+    for (const auto& sample : samples) {
+      if (sample->monotonic_ms < 0 || sample->monotonic_ms > INT64_MAX / kNsPerMs / 2) {
+        fault = "a time that is impossible";
+        continue;
+      }
+      const int64_t theirs = sample->monotonic_ms * kNsPerMs;
       if (primary.offset_ns) {
         const int64_t age = now.ns() - (theirs + *primary.offset_ns);
-        if (age < 0 || age > kRebaseNs) primary.offset_ns.reset();
+        if (age < -kAheadMaxNs || age > kRebaseNs) {
+          if (primary.rebased && now - *primary.rebased < kRebaseNs) {
+            fault = age < 0 ? "a time far ahead" : "a time long past";
+            continue;
+          }
+          primary.rebased = now;
+          primary.offset_ns.reset();
+          primary.last_ns = INT64_MIN;
+        } else if (theirs <= primary.last_ns) {
+          fault = "a time not after that of the sample before";
+          continue;
+        } else if (age < 0) {
+          primary.offset_ns.reset();
+        }
       }
-      if (!primary.offset_ns) primary.offset_ns = now.ns() - samples.back().monotonic_ms * kNsPerMs;
+      if (!primary.offset_ns) {  // the last of them was taken just now
+        const int64_t last = samples.back()->monotonic_ms;
+        const bool sane = last < INT64_MAX / kNsPerMs / 2 && last * kNsPerMs - theirs < kRebaseNs;
+        primary.offset_ns = now.ns() - (sane ? std::max(theirs, last * kNsPerMs) : theirs);
+      }
+      primary.last_ns = theirs;
       for (const Slot& slot : primary.slots) {
         slot.runner->Observe(slot.instance, sample, theirs + *primary.offset_ns);
       }
+    }
+    if (!fault.empty()) {
+      if (!primary.bad) {
+        OnAlert(kSamples, name, "the agent sent a sample with " + fault + "; such samples are dropped", false);
+      }
+      primary.bad = now;
+    } else if (primary.bad && now - *primary.bad > kRebaseNs) {
+      primary.bad.reset();
+      OnAlert(kSamples, name, "times ascend again", true);
     }
   }
 
@@ -272,7 +316,10 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     round_.emplace();
     round_->id = ++rounds_;
     round_->ask = ask;
-    round_->deadline = Now() + options_.call_deadline_ms * kNsPerMs;
+    size_t most = 0;
+    for (const auto& [name, runner] : runners_) most = std::max(most, runner->size());
+    const int64_t deadline_ms = options_.call_deadline_ms * (1 + static_cast<int64_t>(most) / kDeadlinePrimaries);
+    round_->deadline = Now() + deadline_ms * kNsPerMs;
     for (const auto& [name, primary] : primaries_) {
       round_->answers[name].resize(primary.slots.size());
       for (size_t i = 0; i < primary.slots.size(); ++i) {

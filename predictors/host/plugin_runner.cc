@@ -15,6 +15,12 @@ constexpr size_t kFeedbackMax = 16;
 constexpr int64_t kSaveEveryMs = 60'000;
 constexpr int kLogLinesAMinute = 20;
 
+// Of one batch; a round of many primaries takes several. Frames are bounded by kWorkerFrameBytesMax both ways: what is
+// asked is counted here, and the answer to a question has 16 forecasts of less than 350 bytes at most.
+constexpr size_t kBatchInstancesMax = 1024;
+constexpr size_t kBatchBytesMax = 4u << 20;
+static_assert(kBatchInstancesMax * UNDERSTUDY_HORIZONS_MAX * 600 < kWorkerFrameBytesMax);
+
 }  // namespace
 
 PluginRunner::PluginRunner(const PredictorHostOptions* options, WorkerFactory* workers, Sink* sink, std::string name)
@@ -63,13 +69,13 @@ void PluginRunner::RemoveInstance(uint64_t id, Instant now) {
   SendNext(now);
 }
 
-void PluginRunner::Observe(uint64_t id, const NodeSample& sample, int64_t time_ns) {
+void PluginRunner::Observe(uint64_t id, std::shared_ptr<const NodeSample> sample, int64_t time_ns) {
   const auto found = instances_.find(id);
   if (found == instances_.end()) return;
   Instance& instance = found->second;
   if (time_ns <= instance.last_sample_ns) return;
   instance.last_sample_ns = time_ns;
-  instance.samples.emplace_back(time_ns, sample);
+  instance.samples.emplace_back(time_ns, std::move(sample));
   if (instance.samples.size() > options_->samples_buffered_max) instance.samples.pop_front();
 }
 
@@ -95,10 +101,10 @@ void PluginRunner::Feedback(uint64_t id, OutcomeKind kind, double lead_s, Instan
 
 void PluginRunner::StartRound(uint64_t round, Instant now, const std::vector<int64_t>& horizons_ms) {
   // The host ends a round before it starts the next.
-  round_ = Round{round, now, horizons_ms, {}, false};
-  for (const auto& [id, instance] : instances_) round_->waiting.push_back(id);
+  round_ = Round{round, now, horizons_ms, {}, 0, false};
+  for (const auto& [id, instance] : instances_) round_->waiting.insert(round_->waiting.end(), id);
   if (state_ == State::kDown) return AnswerAll(ForecastStatus::kAbstain, why_down_);
-  const std::vector<uint64_t> all = round_->waiting;
+  const std::set<uint64_t> all = round_->waiting;
   for (uint64_t id : all) {
     const Instance& instance = instances_.at(id);
     if (!instance.refused.empty()) Answer(id, ForecastStatus::kAbstain, instance.refused);
@@ -200,7 +206,7 @@ void PluginRunner::SendNext(Instant now) {
   if (state_ != State::kUp || under_way_) return;
   if (round_ && round_->waiting.empty()) round_.reset();
   if (SendSetup(now)) return;
-  if (round_ && !round_->sent) return SendRound(now);
+  if (round_ && SendRound(now)) return;
   if (!round_ && SendSave(now)) return;
 }
 
@@ -259,7 +265,7 @@ std::vector<PluginSample> PluginRunner::TakeSamples(Instance* instance, int64_t 
     PluginSample& to = out.emplace_back();
     to.time_ns = time_ns;
     to.values.assign(instance->metrics.size(), std::numeric_limits<double>::quiet_NaN());
-    for (const Metric& metric : sample.metrics) {
+    for (const Metric& metric : sample->metrics) {
       for (size_t i = 0; i < instance->metrics.size(); ++i) {
         if (instance->metrics[i] == metric.name) to.values[i] = metric.value;
       }
@@ -268,16 +274,22 @@ std::vector<PluginSample> PluginRunner::TakeSamples(Instance* instance, int64_t 
   return out;
 }
 
-void PluginRunner::SendRound(Instant now) {
+bool PluginRunner::SendRound(Instant now) {
   WorkerBatch batch;
+  size_t bytes = 0, asked = 0;
   const auto add = [&batch](OpKind kind, uint64_t id) -> WorkerOp& {
     WorkerOp& op = batch.ops.emplace_back();
     op.kind = kind;
     op.instance = id;
     return op;
   };
-  for (uint64_t id : round_->waiting) {
+  for (auto it = round_->waiting.upper_bound(round_->asked); it != round_->waiting.end(); ++it) {
+    if (asked >= kBatchInstancesMax || bytes >= kBatchBytesMax) break;
+    const uint64_t id = *it;
     Instance& instance = instances_.at(id);
+    round_->asked = id;
+    ++asked;
+    bytes += 200 + instance.samples.size() * (12 + 8 * instance.metrics.size());
     if (instance.reset) add(OpKind::kReset, id).code = static_cast<int32_t>(*std::exchange(instance.reset, {}));
     for (WorkerOp& op : std::exchange(instance.feedback, {})) batch.ops.push_back(std::move(op));
     std::vector<PluginSample> samples = TakeSamples(&instance, round_->now.ns());
@@ -286,9 +298,11 @@ void PluginRunner::SendRound(Instant now) {
     ask.time_ns = round_->now.ns();
     ask.horizons_ms = round_->horizons_ms;
   }
+  if (asked == 0) return false;
   round_->sent = true;
   under_way_is_round_ = true;
   Send(std::move(batch), now);
+  return true;
 }
 
 bool PluginRunner::SendSave(Instant now) {
@@ -413,12 +427,12 @@ void PluginRunner::OnForecasts(uint64_t id, WorkerResult& result) {
   if (std::exchange(instance.faulty, false)) {
     sink_->OnAlert(name_, instance.primary, "its forecasts are possible again", true);
   }
-  std::erase(round_->waiting, id);
+  round_->waiting.erase(id);
   sink_->OnAnswer(round_->id, id, std::move(result.forecasts));
 }
 
 void PluginRunner::Answer(uint64_t id, ForecastStatus status, const std::string& reason) {
-  if (!round_ || std::erase(round_->waiting, id) == 0) return;
+  if (!round_ || round_->waiting.erase(id) == 0) return;
   std::vector<Forecast> forecasts;
   for (int64_t horizon_ms : round_->horizons_ms) {
     Forecast& forecast = forecasts.emplace_back();
@@ -432,7 +446,7 @@ void PluginRunner::Answer(uint64_t id, ForecastStatus status, const std::string&
 }
 
 void PluginRunner::AnswerAll(ForecastStatus status, const std::string& reason) {
-  const std::vector<uint64_t> waiting = round_->waiting;
+  const std::set<uint64_t> waiting = round_->waiting;
   for (uint64_t id : waiting) Answer(id, status, reason);
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,13 +43,14 @@ class PluginRunner {
   void RemoveInstance(uint64_t id, Instant now);
   bool idle() const { return instances_.empty(); }
 
-  void Observe(uint64_t id, const NodeSample& sample, int64_t time_ns);
+  void Observe(uint64_t id, std::shared_ptr<const NodeSample> sample, int64_t time_ns);
   void Reset(uint64_t id, ResetReason why);
   void Feedback(uint64_t id, OutcomeKind kind, double lead_s, Instant when);
 
   // Asks all instances. Those that cannot be asked answer at once; the others until EndRound, which the host calls at
   // the round's deadline.
   void StartRound(uint64_t round, Instant now, const std::vector<int64_t>& horizons_ms);
+  size_t size() const { return instances_.size(); }
   void EndRound(uint64_t round, Instant now);
   // Answers for those that have not: ABSTAIN, and no fault of the plugin's.
   void CancelRound(uint64_t round, const std::string& why);
@@ -68,7 +70,7 @@ class PluginRunner {
     std::string refused;  // why the plugin does not want it; then it abstains for good
     bool faulty = false;  // its last answer was impossible; alerted
     std::vector<std::string> metrics;
-    std::deque<std::pair<int64_t, NodeSample>> samples;
+    std::deque<std::pair<int64_t, std::shared_ptr<const NodeSample>>> samples;
     int64_t last_sample_ns = INT64_MIN;
     std::optional<ResetReason> reset;
     std::deque<WorkerOp> feedback;
@@ -79,8 +81,9 @@ class PluginRunner {
     uint64_t id = 0;
     Instant now;
     std::vector<int64_t> horizons_ms;
-    std::vector<uint64_t> waiting;  // instances that have not answered
-    bool sent = false;
+    std::set<uint64_t> waiting;  // instances that have not answered
+    uint64_t asked = 0;          // of those, up to this id
+    bool sent = false;           // a part of it at least
   };
 
   void Start(Instant now);
@@ -88,7 +91,8 @@ class PluginRunner {
   void SendNext(Instant now);
   bool SendSetup(Instant now);
   void Refuse(uint64_t id, const Status& why);
-  void SendRound(Instant now);
+  // False when all have been asked.
+  bool SendRound(Instant now);
   bool SendSave(Instant now);
   void Send(WorkerBatch batch, Instant now);
   void OnFrame(const std::string& frame, Instant now);

@@ -48,7 +48,7 @@ struct PredictorSpec {
 };
 
 struct PredictorAlert {
-  std::string plugin;
+  std::string plugin;         // "samples": not a plugin, but what an agent sent of `primary`
   std::string primary;    // empty: all primaries that use the plugin
   std::string text;       // "killed by signal 11; its forecasts are ABSTAIN, trying again in 2 s"
   bool resolved = false;  // the trouble named before is over
@@ -62,7 +62,7 @@ struct PredictorHostOptions {
   std::vector<std::string> plugin_folders;  // searched in order for NAME.so
   std::string helper;                       // path of understudy-predictor-host; child-process host only
   uint64_t seed = 1;                        // handed to the plugins
-  int64_t call_deadline_ms = 250;           // of one batched call to one plugin
+  int64_t call_deadline_ms = 250;           // of a round of calls to one plugin, for each 1000 primaries it has
   int64_t start_deadline_ms = 5000;         // to load a plugin and make its instances
   int missed_deadlines_max = 3;             // in a row; then its worker is killed
   int64_t memory_bytes_max = 512ll << 20;   // address space of a child; 0: no limit
@@ -95,7 +95,8 @@ class PredictorHost {
   virtual void Check(const PredictorSpec& spec, std::function<void(Status)> done) = 0;
 
   // Takes samples of the node that runs the primary, in the agent's time; unknown primaries are ignored. `now`: of
-  // options.clock. Buffered until the next Predict.
+  // options.clock. Buffered until the next Predict. Samples whose times repeat, go back or are far off are dropped, with
+  // one alert a primary.
   virtual void Observe(const std::string& primary, const std::vector<NodeSample>& samples, Instant now) = 0;
 
   // Asks all predictors of all primaries. Answers within call_deadline_ms and a little; plugins that are late, broken

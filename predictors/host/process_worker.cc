@@ -54,6 +54,7 @@ class ProcessWorker : public Worker {
   std::string End(bool dying) override {
     CloseSocket();
     const bool by_itself = dying && Dead(pid_, kDyingMs);
+    kill(-pid_, SIGKILL);  // its group: what the plugin may have forked, too
     kill(pid_, SIGKILL);
     if (!by_itself) Dead(pid_, kDyingMs);
     int status = 0;

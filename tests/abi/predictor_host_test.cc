@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -282,6 +283,132 @@ TEST_F(ChildHostTest, AHoardOfMemoryIsRefusedToTheChild) {
   const Forecast forecast = PredictUntil("bad", "trouble", 1, Abstains);
   EXPECT_THAT(forecast.reason, HasSubstr("bad_alloc"));
   PredictUntil("bad", "trouble", 0, Ok);
+}
+
+TEST_F(ChildHostTest, ChatterOnTheTerminalIsNobodysBusiness) {
+  Start(true);
+  host_->Configure("bad", {{"misbehaving", "{\"chatter\"}"}});
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) PredictUntil("bad", "trouble", 1, Ok);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr().find("noise"), std::string::npos);
+}
+
+TEST_F(ChildHostTest, RubbishInTheHostsOwnSocketIsAFaultOfThePlugin) {
+  Start(true);
+  host_->Configure("bad", {{"misbehaving", "{\"scribble\"}"}});
+  host_->Configure("good", {{"plain", "{}"}});
+  PredictUntil("bad", "trouble", 0, Ok);
+  PredictUntil("good", "load", 50, Ok);
+  EXPECT_THAT(PredictUntil("bad", "trouble", 1, Abstains).reason, HasSubstr("its answer"));
+  EXPECT_TRUE(Ok(Predict().at("good").at(0)));
+  PredictUntil("bad", "trouble", 0, Ok);
+}
+
+TEST_F(ChildHostTest, APluginThatIgnoresAllSignalsIsEndedAllTheSame) {
+  options_.call_deadline_ms = 300;
+  Start(true);
+  host_->Configure("bad", {{"misbehaving", "{\"deaf\"}"}});
+  PredictUntil("bad", "trouble", 0, Ok);
+  PredictUntil("bad", "trouble", 1, [](const Forecast& f) { return f.reason.find("in a row") != std::string::npos; });
+  PredictUntil("bad", "trouble", 0, Ok);
+}
+
+TEST_F(ChildHostTest, WhatAPluginForksEndsWithIt) {
+  Start(true);
+  host_->Configure("bad", {{"misbehaving", "{\"fork\"}"}});
+  PredictUntil("bad", "trouble", 0, Ok);
+  const Forecast forecast = PredictUntil("bad", "trouble", 1, [](const Forecast& f) { return !f.reason.empty(); });
+  const std::string page = "/proc/" + forecast.reason + "/stat";
+  host_.reset();
+  // Gone, or dead and not yet collected by whoever inherited it.
+  const Instant deadline = SystemClock()->Now() + 30 * kNsPerSecond;
+  std::string state = "R";
+  while (state != "Z" && state != "" && SystemClock()->Now() < deadline) {
+    std::ifstream stat(page);
+    std::string pid, name;
+    state.clear();
+    stat >> pid >> name >> state;
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(state == "Z" || state.empty()) << page << ": " << state;
+}
+
+TEST_F(ChildHostTest, ManyPrimariesAreAskedInSeveralBatches) {
+  Start(true);
+  for (int i = 0; i < 2500; ++i) host_->Configure("kv" + std::to_string(i), {{"plain", "{}"}});
+  for (int i = 0; i < 2500; ++i) Observe("kv" + std::to_string(i), "load", i % 100);
+  PredictUntil("kv2499", "load", 42, [](const Forecast& f) { return Ok(f) && f.probability == 0.42; });
+  const PredictorHost::Forecasts forecasts = Predict({1000, 2000, 3000});
+  ASSERT_EQ(forecasts.size(), 2500u);
+  for (int i = 0; i < 2499; ++i) {
+    const std::vector<Forecast>& kv = forecasts.at("kv" + std::to_string(i));
+    ASSERT_EQ(kv.size(), 3u);
+    EXPECT_TRUE(Ok(kv[2])) << i << ": " << kv[2].reason;
+    EXPECT_DOUBLE_EQ(kv[2].probability, i % 100 / 100.0);
+  }
+  EXPECT_TRUE(Alerts().empty());
+}
+
+// What an agent says of time is not believed further than it can be true.
+class LyingAgentTest : public HostTest {
+ protected:
+  void SetUp() override {
+    Start(false);
+    host_->Configure("kv", {{"plain", "{}"}});
+    PredictUntil("kv", "load", 50, Ok);
+  }
+  // A second passes; the agent says that its clock shows `theirs_ms`.
+  void Say(int64_t theirs_ms, double load) {
+    const Instant now(now_ns_ += kNsPerSecond);
+    host_->Observe("kv", {{0, theirs_ms, {{"load", load}}}}, now);
+  }
+  std::string Reason() { return Predict().at("kv").at(0).reason; }
+  int64_t Honest() const { return now_ns_ / kNsPerMs; }
+};
+
+TEST_F(LyingAgentTest, TimesThatRepeatOrGoBackAreDroppedWithOneAlert) {
+  const int64_t at = Honest() + 1000;
+  Say(at, 60);
+  EXPECT_THAT(Reason(), HasSubstr("load 60"));
+  for (int i = 0; i < 20; ++i) Say(at, 99);
+  for (int i = 0; i < 20; ++i) Say(at - 1000 * i, 99);
+  EXPECT_THAT(Reason(), HasSubstr("load 60"));
+  size_t alerts = 0;
+  for (const PredictorAlert& alert : Alerts()) {
+    if (alert.plugin == "samples" && !alert.resolved) ++alerts;
+    EXPECT_EQ(alert.primary, "kv");
+  }
+  EXPECT_EQ(alerts, 1u);
+  EXPECT_TRUE(Alerted("not after that of the sample before"));
+  // Honest again: taken at once, and after a minute the alert is over.
+  for (int i = 0; i < 70; ++i) Say(Honest() + 1000, 70);
+  EXPECT_THAT(Reason(), HasSubstr("load 70"));
+  EXPECT_TRUE(Alerted("times ascend again", /*resolved=*/true));
+}
+
+TEST_F(LyingAgentTest, AClockThatLeapsIsFollowedOnceAMinuteAtMost) {
+  const int64_t day = 86'400'000;
+  Say(Honest() + 30 * day, 61);  // perhaps another boot: believed
+  EXPECT_THAT(Reason(), HasSubstr("load 61"));
+  for (int i = 0; i < 30; ++i) Say(i % 2 == 0 ? 5 : Honest() + (60 + i) * day, 99);
+  EXPECT_THAT(Reason(), HasSubstr("load 61"));
+  EXPECT_TRUE(Alerted("the agent sent a sample with"));
+  Say(INT64_MAX, 99);
+  Say(INT64_MIN, 99);
+  Say(-1, 99);
+  EXPECT_THAT(Reason(), HasSubstr("load 61"));
+  EXPECT_TRUE(Ok(Predict().at("kv").at(0)));
+}
+
+TEST_F(LyingAgentTest, ABatchOfSamplesThatWaitedIsTakenWhole) {
+  const Instant now(now_ns_ += 10 * kNsPerSecond);
+  std::vector<NodeSample> samples;
+  for (int i = 9; i >= 0; --i) samples.push_back({0, now.ns() / kNsPerMs - 1000 * i, {{"load", 50.0 + i}}});
+  host_->Observe("kv", samples, now);
+  EXPECT_THAT(Reason(), HasSubstr("load 50, "));
+  for (const PredictorAlert& alert : Alerts()) EXPECT_NE(alert.plugin, "samples") << alert.text;
 }
 
 TEST_F(ChildHostTest, AMissingHelperIsAnAlertNotACrash) {

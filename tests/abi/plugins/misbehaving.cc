@@ -1,6 +1,9 @@
 // A plugin that does what its configuration names, while the metric "trouble" is 1: {"crash"}, {"hang"}, ... It is
 // well otherwise.
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <stdexcept>
@@ -40,6 +43,20 @@ class Misbehaving {
   void Misbehave(std::span<understudy_forecast> forecasts) const {
     if (mode_ == "crash") Crash();
     if (mode_ == "exit") std::_Exit(7);
+    if (mode_ == "chatter") {
+      for (int i = 0; i < 1000; ++i) std::printf("noise %d\n", i), std::fprintf(stderr, "noise\n");
+      std::fflush(stdout);
+    }
+    if (mode_ == "scribble") (void)!write(3, "\x05\0\0\0rubbish", 11);  // where the host listens
+    if (mode_ == "deaf") {
+      for (int signal = 1; signal < 32; ++signal) std::signal(signal, SIG_IGN);
+      Hang();
+    }
+    if (mode_ == "fork") {
+      const pid_t child = fork();
+      if (child == 0) Hang();
+      understudy::sdk::SetReason(&forecasts[0], std::to_string(child));
+    }
     if (mode_ == "hang") Hang();
     if (mode_ == "nan") forecasts[0].probability = std::numeric_limits<double>::quiet_NaN();
     if (mode_ == "out of range") forecasts.back().probability = 1.5;

@@ -107,5 +107,6 @@ int RunTrain(const Arguments& arguments);
 int RunBenchAppend(const Arguments& arguments);
 int RunBenchReplay(const Arguments& arguments);
 int RunBenchTakeover(const Arguments& arguments);
+int RunBenchForecast(const Arguments& arguments);
 
 }  // namespace understudy::cli

@@ -176,6 +176,11 @@ std::vector<Command> Commands() {
           "Appends records, then reads them from the log server into a sharded hash map: read, checksum, Thrift,\n"
           "decode, apply.\n\n  understudy bench replay --records 20000000 --lanes 2\n\n") +
       kCodes;
+  static const std::string forecast =
+      "Runs the predictor host with its child processes, as a coordinator does, over made-up samples of N primaries\n"
+      "once a second, and reports processor time, memory, the time of a round and what was answered.\n\n"
+      "  understudy bench forecast --primaries 10000 --predictors threshold,trend --seconds 60\n\n"
+      "Exit codes: 0 measured, 1 not, 2 wrong command line.\n";
   static const std::string takeover =
       std::string(
           "Starts a private cluster with nodes and the resp_kv example, writes through the Redis protocol, and\n"
@@ -365,6 +370,15 @@ std::vector<Command> Commands() {
         {"data-dir", Option::kText, "DIR", ".", "on whose disk the private server keeps its data", 0, 0}},
        replay.c_str(),
        RunBenchReplay},
+      {"bench forecast",
+       "Measures what forecasts cost a coordinator",
+       {},
+       {{"primaries", Option::kNumber, "N", "10000", "services, each with instances of all predictors", 1, 100'000},
+        {"predictors", Option::kText, "NAME,NAME", "threshold,trend", "plugins, as in a service file", 0, 0},
+        {"seconds", Option::kNumber, "S", "60", "measured; each primary has a sample a second", 1, 86'400},
+        {"warm-up", Option::kNumber, "S", "10", "before that", 0, 86'400}},
+       forecast.c_str(),
+       RunBenchForecast},
       {"bench takeover",
        "Measures the gap of moves and kills",
        {},

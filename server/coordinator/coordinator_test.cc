@@ -425,7 +425,7 @@ TEST_F(CoordinatorTest, SamplesBecomeForecastsAndForecastsAssignASpare) {
     return n2.Told(CommandKind::kFollow) != nullptr;
   }));
   const json forecast = Status()["services"][0]["forecast"];
-  EXPECT_EQ(forecast["predictor"], "threshold");
+  EXPECT_EQ(forecast["predictor"], "ensemble");
   EXPECT_EQ(forecast["status"], "OK");
   EXPECT_EQ(forecast["probability"], 0.9);
 }

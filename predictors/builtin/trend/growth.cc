@@ -78,23 +78,43 @@ double Wander(std::span<const double> x, std::span<const double> rests) {
   const double step_s = (x[n - 1] - x[0]) / static_cast<double>(n - 1);
   const double walked = (far * far - near * near) / (static_cast<double>(lag - 1) * step_s);
   const double plain = far * far / (static_cast<double>(lag) * step_s);
-  return std::sqrt(std::max(walked, plain / 4) / 0.75);
+  return std::sqrt(std::max(walked, plain / 2) / 0.75);
 }
 
 }  // namespace
+
+double Growth::Gain(const Curve& curve, double t) const { return curve.speed * span_s * Bent(t / span_s, curve.bend); }
+
+double Growth::Parabola(const Curve& curve, double t) const {
+  return curve.speed * t * (1 + curve.bend * t / (2 * span_s));
+}
+
+double Growth::Level(double t) const {
+  double sum = level + linear.weight * Gain(linear, t);
+  if (curved.weight > 0) {
+    const double gain = Gain(curved, t);
+    sum += curved.weight * (curved.bend > 0 ? (gain + Parabola(curved, t)) / 2 : gain);
+  }
+  return sum;
+}
 
 // Growth with a random walk around it reaches a limit as a Wiener process with drift does (Whitmore, "Estimating
 // degradation by a Wiener diffusion process subject to measurement error", Lifetime Data Analysis 1, 1995). The slope's
 // own error is added, and the spread of the peaks; the passage is taken from the distribution of the level at t.
 double Growth::Reached(double t) const {
-  double reached = 0;
-  for (const Curve* curve : {&linear, &curved}) {
-    if (curve->weight <= 0) continue;
-    const double gain = curve->speed * span_s * Bent(t / span_s, curve->bend);
+  const double noise = spread * spread + wander * wander * t;
+  const double straight = linear.speed * t;
+  const auto passed = [&](double gain) {
     const double slope_error = gain / certainty;
-    const double variance = spread * spread + wander * wander * t + slope_error * slope_error;
+    const double form_error = (gain - straight) / 2;  // that it goes on bending so, or straight on
+    const double variance = noise + slope_error * slope_error + form_error * form_error;
     const double ahead = gain - headroom;
-    reached += curve->weight * (variance > 0 ? stats::NormalCdf(ahead / std::sqrt(variance)) : (ahead >= 0 ? 1 : 0));
+    return variance > 0 ? stats::NormalCdf(ahead / std::sqrt(variance)) : (ahead >= 0 ? 1.0 : 0.0);
+  };
+  double reached = linear.weight > 0 ? linear.weight * passed(Gain(linear, t)) : 0;
+  if (curved.weight > 0) {
+    const double by_curve = passed(Gain(curved, t));
+    reached += curved.weight * (curved.bend > 0 ? (by_curve + passed(Parabola(curved, t))) / 2 : by_curve);
   }
   return reached;
 }
@@ -174,7 +194,10 @@ std::optional<Growth> FitGrowth(std::span<const double> x, std::span<const doubl
   }
   const double peak = stats::Median(scratch->sorted);
   growth.spread = std::max(stats::kMadToSigma * stats::MedianAbsoluteDeviation(scratch->sorted, peak), noise);
-  growth.headroom = limit - growth.level - std::max(0.0, peak);
+  // When within a bucket the limit is reached, nobody can say.
+  growth.spread = std::hypot(growth.spread, growth.speed() * bucket_s / 2);
+  growth.peak = std::max(0.0, peak);
+  growth.headroom = limit - growth.level - growth.peak;
   return growth;
 }
 

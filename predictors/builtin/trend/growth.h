@@ -27,6 +27,7 @@ struct Growth {
   double z = 0;          // Mann-Kendall
   double certainty = 0;  // slope over its standard error
   double level = 0;      // of the lower envelope, at the last bucket
+  double peak = 0;       // how far the peaks are above that
   double headroom = 0;   // from level to where the peaks reach the limit
   double rise = 0;       // over the fitted span
   double span_s = 0;
@@ -37,11 +38,17 @@ struct Growth {
 
   // P(the limit is reached within `t` seconds of the last bucket).
   double Reached(double t) const;
+  // Of the lower envelope, `t` seconds after the last bucket.
+  double Level(double t) const;
   // Smallest t with Reached(t) >= q; nothing when that is beyond `far_s`.
   std::optional<double> Quantile(double q, double far_s) const;
   double speed() const { return linear.weight * linear.speed + curved.weight * curved.speed; }
   // Relative to what it still has to go: how far a forecast looks beyond what was seen.
   double reach() const { return rise > 0 ? headroom / rise : 1e9; }
+
+ private:
+  double Gain(const Curve& curve, double t) const;
+  double Parabola(const Curve& curve, double t) const;
 };
 
 struct FitScratch {

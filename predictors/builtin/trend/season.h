@@ -8,9 +8,12 @@
 
 namespace understudy::trend {
 
+inline constexpr double kSeasonWindowS = 2 * 86400;  // shorter windows do not show a daily cycle
+
 struct Season {
   bool found = false;
-  double highest = 0;  // of the cycle, above its median
+  double highest = 0;  // of the cycle, above the line
+  double widest = 0;   // of the cycle, to either side
   double z = 0;        // Mann-Kendall among buckets of the same time of day
 };
 

@@ -20,6 +20,12 @@ constexpr const char* kUptime = "proc.uptime_s";
 // A metric of the node goes on when the process is started anew.
 bool OfNode(const std::string& metric) { return metric.starts_with("node."); }
 
+// One for all instances: the host never makes two calls into a plugin at once, and nothing in it outlives a call.
+FitMemory& SharedMemory() {
+  static FitMemory memory;
+  return memory;
+}
+
 class TrendPredictor {
  public:
   TrendPredictor(sdk::Host host, std::string_view config) : host_(host), config_(ParseConfig(config)) {
@@ -45,7 +51,7 @@ class TrendPredictor {
       Source& source = sources_[i];
       const std::optional<double> value = sample[source.index];
       if (!value) continue;
-      source.watch.Observe(sample.time_ns(), *value, Limit(i), &memory_);
+      source.watch.Observe(sample.time_ns(), *value, Limit(i), &SharedMemory());
       if (config_.metrics[i].learned) source.learned.Observe(source.watch.down() ? -*value : *value);
     }
   }
@@ -68,7 +74,7 @@ class TrendPredictor {
         continue;
       }
       ++known;
-      const Trend* trend = watch.Soonest();
+      const Trend* trend = watch.Best();
       if (!trend) continue;
       const double end_s = trend->p50_s - (watch.Since(now_ns) - trend->at_s);
       if (soonest && end_s >= soonest_s) continue;
@@ -248,7 +254,6 @@ class TrendPredictor {
   std::vector<Source> sources_;
   size_t uptime_ = 0;
   std::vector<double> last_;  // by name; NaN: never seen
-  FitMemory memory_;
 };
 
 }  // namespace

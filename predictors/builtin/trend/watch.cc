@@ -14,11 +14,13 @@ namespace {
 constexpr double kZ = 3;           // Mann-Kendall, one-sided 0.1 %
 constexpr double kCertainty = 4;   // slope over its standard error, walk and past noise included
 constexpr double kReachMax = 2.5;  // headroom over rise: no trend is carried on further than this beyond what was seen
-constexpr double kLikely = 0.5;    // that the limit is reached at all, not an asymptote below it
-constexpr uint32_t kHeldMin = 3;   // fits in a row
+constexpr double kReachSure = 1;
+constexpr double kLikely = 0.5;      // that the limit is reached at all, not an asymptote below it
+constexpr uint32_t kHeldMin = 3;     // fits in a row
 constexpr double kRecedeMax = 0.25;  // of the time that was left at a run's first fit: an end that recedes is none
 constexpr size_t kYoungMin = 10, kOldMin = 24;  // samples
 constexpr double kNewHigh = 2;                  // standard deviations above what was survived before
+constexpr double kAgrees = 3;                   // standard deviations
 constexpr double kFarS = 30 * 86400.0;
 constexpr size_t kTeethMin = 6;
 constexpr double kTeethZ = 2.5;  // six rising floors: 2.6
@@ -29,6 +31,7 @@ constexpr double kTallMin = 2.5;        // teeth over mean second difference; of
 constexpr double kAbsurd = 100;         // times the largest value so far: believed when seen three times in a row
 constexpr uint32_t kDoubtedMax = 3;
 constexpr double kSameLimit = 0.01;
+constexpr double kMeanToSigma = 1.2533;  // of a normal distribution: sigma over mean size
 constexpr double kHugest = 1e18;
 
 }  // namespace
@@ -65,6 +68,23 @@ void Watch::Observe(int64_t time_ns, double value, std::optional<double> limit, 
   if (teeth_run_.trend && !Sawing(0, -DBL_MAX)) teeth_run_ = {};
 }
 
+// A young series may be judged by ten samples; one that was calm for long has bursts that end by themselves.
+size_t Watch::BucketsMin(size_t k) const {
+  return k > 0 ? kPointsMin : std::clamp<uint64_t>(series_.samples() / 8, kYoungMin, kOldMin);
+}
+
+// From second differences, which a steady growth does not raise: of white noise they are sqrt(6) of its deviation, of a
+// walk sqrt(2) of its step. The walk is taken from the next scale, over whose buckets white noise has averaged out.
+PastNoise Watch::Past(size_t k) const {
+  PastNoise past;
+  const Scale& scale = series_.scale(k);
+  if (scale.roughness_known(16)) past.spread = kMeanToSigma * scale.roughness() / std::sqrt(6);
+  if (k + 1 < series_.scales() && series_.scale(k + 1).roughness_known(8)) {
+    past.wander = kMeanToSigma * series_.scale(k + 1).roughness() / std::sqrt(2 * series_.bucket_s(k + 1));
+  }
+  return past;
+}
+
 // A fit costs some microseconds, so it is made for a window that could matter only: one in which the level rose enough,
 // and once an eighth of the regime is new.
 void Watch::Step(size_t k, FitMemory* memory) {
@@ -73,8 +93,17 @@ void Watch::Step(size_t k, FitMemory* memory) {
   const double limit = (down_ ? -*limit_ : *limit_) - series_.base();
   ++run.since_fit;
   const double rise = static_cast<double>(scale.last_low()) - scale.lowest();
-  if (scale.size() < kPointsMin || !(rise > 0) || kReachMax * rise < limit - scale.last_high()) {
+  // Under a daily cycle neither says anything, and fits of windows of days are rare.
+  const bool of_days = static_cast<double>(scale.size()) * series_.bucket_s(k) > kSeasonWindowS;
+  if (scale.size() < kPointsMin || (!of_days && (!(rise > 0) || kReachMax * rise < limit - scale.last_high()))) {
     if (run.held > 0 || run.trend) run = {};
+    return;
+  }
+  // Nor where a walk such as the past's explains it.
+  PastNoise past = Past(k);
+  const double shortest_s = static_cast<double>(BucketsMin(k)) * series_.bucket_s(k);
+  if (!of_days && !run.trend && rise < kCertainty * past.wander * std::sqrt(shortest_s)) {
+    run.held = 0;
     return;
   }
   // A trend that is spoken of is looked at again as soon as the level has not followed it.
@@ -89,30 +118,27 @@ void Watch::Step(size_t k, FitMemory* memory) {
   Regime& regime = memory->regime;
   FindRegime(&window, &regime, &memory->fit.sorted);
   const size_t n = regime.x.size();
-  run.wait = static_cast<uint32_t>(std::max<size_t>(1, (window.n - regime.begin) / 8));
+  // An eighth of the regime must be new; while a trend is to be confirmed, a sixteenth.
+  const bool confirmed = run.held >= kHeldMin || run.held == 0;
+  run.wait = static_cast<uint32_t>(std::max<size_t>(1, (window.n - regime.begin) / (confirmed ? 8 : 16)));
   const double at_s = window.time_s[window.n - 1];
   // Growth within what the series has been through before is a tooth or a day, not exhaustion.
-  const double before = std::max(regime.before, static_cast<double>(scale.peak_before()));
-  // A young series may be judged by ten samples; one that was calm for long has bursts that end by themselves.
-  const size_t buckets_min = k > 0 ? kPointsMin : std::clamp<uint64_t>(series_.samples() / 8, kYoungMin, kOldMin);
-  if (n < kPointsMin || window.n - regime.begin < buckets_min || !(scale.last_low() > before) ||
+  const double before = std::max(regime.before, scale.peak_before() - season.highest);
+  if (n < kPointsMin || window.n - regime.begin < BucketsMin(k) || !(window.low[window.n - 1] > before) ||
       Sawing(window.bucket_s, scale.last_high())) {
-    Judge(&run, std::nullopt, at_s, false);
+    Judge(&run, std::nullopt, at_s, false, 0);
     return;
   }
-  PastNoise past;
-  if (scale.roughness_known(16)) past.spread = 1.2533 * scale.roughness() / 2.449;
-  if (k + 1 < series_.scales() && series_.scale(k + 1).roughness_known(8)) {
-    past.wander = 1.2533 * series_.scale(k + 1).roughness() / std::sqrt(2 * series_.bucket_s(k + 1));
-  } else if (regime.begin > 0 && scale.roughness_known(16)) {
+  if (season.found) past = {};  // of the cycle
+  if (past.wander == 0 && !season.found && regime.begin > 0 && scale.roughness_known(16)) {
     // Cut out of a short past: until more is known, all its noise may be a walk.
-    past.wander = 1.2533 * scale.roughness() / std::sqrt(2 * window.bucket_s);
+    past.wander = kMeanToSigma * scale.roughness() / std::sqrt(2 * window.bucket_s);
   }
   std::optional<Growth> growth =
       FitGrowth(regime.x, regime.low, regime.high, limit - season.highest, window.bucket_s, past, &memory->fit);
   if (growth && season.found) growth->z = std::min(growth->z, season.z);
   if (growth && (growth->z < kZ || growth->level <= before + kNewHigh * growth->spread)) growth.reset();
-  Judge(&run, growth, at_s, false);
+  Judge(&run, growth, at_s, false, season.widest);
 }
 
 // The floors of a saw-tooth as a series of its own: they show growth long before buckets have become longer than teeth.
@@ -139,7 +165,7 @@ void Watch::StepTeeth(FitMemory* memory) {
   const double limit = (down_ ? -*limit_ : *limit_) - series_.base();
   std::optional<Growth> growth = FitGrowth(regime.x, regime.low, regime.high, limit, 0, {}, &memory->fit);
   if (growth && growth->z < kTeethZ) growth.reset();
-  Judge(&teeth_run_, growth, teeth.back().time_s, true);
+  Judge(&teeth_run_, growth, teeth.back().time_s, true, 0);
 }
 
 // Whether a saw-tooth is under way that buckets of `bucket_s` would see as growth, and `last` has not broken out of it.
@@ -164,7 +190,7 @@ bool Watch::Sawing(double bucket_s, double last) const {
 }
 
 // Takes a fit's word only when it said the same before, and its end did not recede meanwhile.
-void Watch::Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth) {
+void Watch::Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth, double cycle) {
   std::optional<double> end_s;
   if (growth && growth->certainty >= kCertainty && growth->reach() <= kReachMax) {
     end_s = growth->Quantile(kLikely, kFarS);
@@ -179,15 +205,19 @@ void Watch::Judge(Run* run, std::optional<Growth> growth, double at_s, bool teet
   run->missed = 0;
   const double left_s = *end_s;
   const double first_left_s = run->first_end_s - run->first_s;
-  if (run->held == 0 || at_s + left_s > run->first_end_s + kRecedeMax * first_left_s) {
-    run->held = 0;
-    run->trend.reset();
+  const bool recedes = at_s + left_s > run->first_end_s + kRecedeMax * first_left_s;
+  if (run->held == 0 || recedes) {
+    // Once most of the way is seen, an end that moves is a matter of how fast, no longer of whether.
+    if (!(run->trend && growth->reach() <= kReachSure)) {
+      run->held = 0;
+      run->trend.reset();
+    }
     run->first_s = at_s;
     run->first_end_s = at_s + left_s;
   }
   if (run->held < UINT32_MAX) ++run->held;
   if (run->held < (teeth ? kTeethHeldMin : kHeldMin)) return;
-  Trend trend{.growth = *growth, .at_s = at_s, .teeth = teeth};
+  Trend trend{.growth = *growth, .at_s = at_s, .teeth = teeth, .cycle = cycle};
   trend.p50_s = left_s;
   trend.p10_s = std::min(left_s, growth->Quantile(0.1, kFarS).value_or(left_s));
   trend.p90_s = std::max(left_s, growth->Quantile(0.9, kFarS).value_or(kFarS));
@@ -200,13 +230,27 @@ bool Watch::Known(int64_t now_ns, double stale_s) const {
   return static_cast<double>(now_ns - series_.last_ns()) * 1e-9 <= limit_s;
 }
 
-const Trend* Watch::Soonest() const {
-  const Trend* soonest = teeth_run_.trend && teeth_run_.missed == 0 ? &*teeth_run_.trend : nullptr;
-  for (const Run& run : runs_) {
-    if (!run.trend || run.missed > 0) continue;
-    if (!soonest || run.trend->at_s + run.trend->p50_s < soonest->at_s + soonest->p50_s) soonest = &*run.trend;
-  }
-  return soonest;
+// A fit is made now and then; a level that has stood still or leapt since then tells that its story is over.
+bool Watch::Agrees(const Trend& trend) const {
+  const double last = (down_ ? -value_ : value_) - series_.base();
+  const double since_s = series_.Since(series_.last_ns()) - trend.at_s;
+  const double margin = kAgrees * trend.growth.spread + trend.cycle;
+  return last >= trend.growth.level - margin && last <= trend.growth.Level(since_s) + trend.growth.peak + margin;
+}
+
+const Trend* Watch::Best() const {
+  const Trend* best = nullptr;
+  double best_ratio = 0;
+  const auto consider = [&](const Run& run) {
+    if (!run.trend || run.missed > 0 || !Agrees(*run.trend)) return;
+    const double ratio = run.trend->p90_s / std::max(run.trend->p10_s, 1e-3);
+    if (best && ratio >= best_ratio) return;
+    best = &*run.trend;
+    best_ratio = ratio;
+  };
+  for (const Run& run : runs_) consider(run);
+  consider(teeth_run_);
+  return best;
 }
 
 void Watch::ClearRuns() {
@@ -242,8 +286,9 @@ void Watch::Save(StateWriter* out) const {
     if (!run.trend) return;
     const Growth& growth = run.trend->growth;
     for (const double value :
-         {run.trend->at_s, run.trend->p10_s, run.trend->p50_s, run.trend->p90_s, growth.z, growth.certainty,
-          growth.level, growth.headroom, growth.rise, growth.span_s, growth.spread, growth.wander, growth.linear.speed,
+         {run.trend->at_s,    run.trend->cycle,     run.trend->p10_s,    run.trend->p50_s,   run.trend->p90_s,
+          growth.z,           growth.certainty,     growth.level,        growth.peak,        growth.headroom,
+          growth.rise,        growth.span_s,        growth.spread,       growth.wander,      growth.linear.speed,
           growth.linear.bend, growth.linear.weight, growth.curved.speed, growth.curved.bend, growth.curved.weight}) {
       out->Put(value);
     }
@@ -273,14 +318,18 @@ bool Watch::Restore(StateReader* in) {
     if (!fine || !has_trend) return fine;
     Trend& trend = run->trend.emplace();
     Growth& growth = trend.growth;
-    for (double* value : {&trend.at_s, &trend.p10_s, &trend.p50_s, &trend.p90_s, &growth.z, &growth.certainty,
-                          &growth.level, &growth.headroom, &growth.rise, &growth.span_s, &growth.spread, &growth.wander,
-                          &growth.linear.speed, &growth.linear.bend, &growth.linear.weight, &growth.curved.speed,
+    for (double* value : {&trend.at_s,         &trend.cycle,          &trend.p10_s,
+                          &trend.p50_s,        &trend.p90_s,          &growth.z,
+                          &growth.certainty,   &growth.level,         &growth.peak,
+                          &growth.headroom,    &growth.rise,          &growth.span_s,
+                          &growth.spread,      &growth.wander,        &growth.linear.speed,
+                          &growth.linear.bend, &growth.linear.weight, &growth.curved.speed,
                           &growth.curved.bend, &growth.curved.weight}) {
       fine = fine && in->Get(value) && std::isfinite(*value);
     }
     uint32_t points = 0;
-    fine = fine && in->GetBool(&trend.teeth) && in->Get(&points) && growth.span_s > 0 && growth.certainty > 0;
+    fine = fine && in->GetBool(&trend.teeth) && in->Get(&points) && growth.span_s > 0 && growth.certainty > 0 &&
+           0 <= trend.p10_s && trend.p10_s <= trend.p50_s && trend.p50_s <= trend.p90_s;
     growth.points = points;
     return fine;
   };

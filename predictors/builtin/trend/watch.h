@@ -24,6 +24,7 @@ struct Trend {
   Growth growth;
   double at_s = 0;                         // of the fit's last bucket, since the series began
   bool teeth = false;                      // of the floors of a saw-tooth
+  double cycle = 0;                        // of the day, to either side, where it was taken out
   double p10_s = 0, p50_s = 0, p90_s = 0;  // from at_s
 };
 
@@ -44,8 +45,9 @@ class Watch {
   std::optional<double> limit() const { return limit_; }
   const Series& series() const { return series_; }
 
-  // The trend that ends soonest; null when there is none.
-  const Trend* Soonest() const;
+  // Of the trends that hold at their scales and agree with the last value, the one that knows its end best; null when
+  // there is none.
+  const Trend* Best() const;
   double Since(int64_t now_ns) const { return series_.Since(now_ns); }
 
   void Clear();      // the series is another one from now on
@@ -64,10 +66,13 @@ class Watch {
     std::optional<Trend> trend;           // the last that held
   };
 
+  size_t BucketsMin(size_t k) const;
+  PastNoise Past(size_t k) const;
   void Step(size_t k, FitMemory* memory);
   void StepTeeth(FitMemory* memory);
   bool Sawing(double bucket_s, double last) const;
-  void Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth);
+  bool Agrees(const Trend& trend) const;
+  void Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth, double cycle);
   bool Believable(double value);
 
   bool down_;  // mirrored, so that danger is always high

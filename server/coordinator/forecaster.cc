@@ -1,5 +1,6 @@
 #include "server/coordinator/forecaster.h"
 
+#include <iterator>
 #include <utility>
 
 #include "predictors/ensemble/combine.h"
@@ -109,7 +110,8 @@ void Forecaster::Predict() {
   }
   asked_at_ = now;
   wanted_ = false;
-  host_->Predict(now, {kHorizonMs}, [weak = weak_from_this(), loop = loop_](PredictorHost::Forecasts forecasts) {
+  const std::vector<int64_t> horizons_ms(std::begin(kHorizonsMs), std::end(kHorizonsMs));
+  host_->Predict(now, horizons_ms, [weak = weak_from_this(), loop = loop_](PredictorHost::Forecasts forecasts) {
     loop->Post([weak, forecasts = std::move(forecasts)] {
       auto self = weak.lock();
       if (self == nullptr || self->stopped_) return;

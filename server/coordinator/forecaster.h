@@ -22,7 +22,7 @@ namespace understudy::coordinator {
 class Forecaster : public std::enable_shared_from_this<Forecaster> {
  public:
   static constexpr int64_t kPredictIntervalMs = 200;  // at most so often, however often samples come
-  static constexpr int64_t kHorizonMs = 60'000;
+  static constexpr int64_t kHorizonsMs[] = {10'000, 60'000, 300'000, 3'600'000};
   static constexpr size_t kAlertsMax = 256;
 
   // `host` may be null: then there are no forecasts.

@@ -70,6 +70,7 @@ class Application {
   bool taking_over() const { return takeover_ != nullptr; }
   bool following() const { return follower_ != nullptr || loading_; }
   bool moving() const { return moving_; }
+  const std::vector<ReplicaRef>& moving_to() const { return moving_to_; }  // empty unless moving
   const Writer* writer() const { return writer_.get(); }
   const Follower* follower() const { return follower_.get(); }
   Lsn next() const { return next_; }
@@ -155,6 +156,7 @@ class Application {
   bool was_frozen_ = false;
   bool may_serve_ = true;
   bool moving_ = false;
+  std::vector<ReplicaRef> moving_to_;
   bool move_is_handover_ = false;
   bool degraded_ = false;
   bool quiet_ = false;

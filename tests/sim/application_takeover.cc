@@ -62,6 +62,7 @@ void Application::Kill() {
   barriers_.clear();
   mirror_to_ = nullptr;
   serving_ = loading_ = saving_ = moving_ = degraded_ = false;
+  moving_to_.clear();
   pin_ = 0;
   next_ = Lsn(1);
   state_ = 0;

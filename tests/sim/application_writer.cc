@@ -15,6 +15,7 @@ void Application::StartWriter(const EpochEntry& entry) {
   barriers_.clear();
   commit_ = entry.first_lsn - 1;
   serving_ = was_frozen_ = moving_ = degraded_ = false;
+  moving_to_.clear();
   may_serve_ = true;
   mirror_to_ = nullptr;
   WriterOptions options;
@@ -121,6 +122,7 @@ bool Application::Move(WriterMove move) {
   if (!accepting() || moving_ || static_cast<int>(move.disks.size()) < chain.ack_quorum) return false;
   move.ack_quorum = chain.ack_quorum;
   moving_ = true;
+  moving_to_ = move.disks;
   move_is_handover_ = move.handover;
   Note([&] {
     std::string text = move.handover ? "hands over to " + move.owner.node + " on" : std::string("moves to");
@@ -170,6 +172,7 @@ void Application::Degraded() {
 
 void Application::ReportMove(const MoveDone& move) {
   moving_ = false;
+  moving_to_.clear();
   Coverage* coverage = around_.coverage;
   Note([&] { return "move: " + (move.status.ok() ? std::string("done") : move.status.ToString()); });
   switch (move.status.code()) {
@@ -292,6 +295,7 @@ void Application::Perform(WriterEffects& effects) {
     });
     unacked_.clear();
     moving_ = false;
+    moving_to_.clear();
     if (!std::exchange(serving_, false)) return;  // what it has followed so far stays good
     next_ = Lsn(1);                               // a deposed primary discards its state and loads anew
     state_ = 0;

@@ -105,6 +105,15 @@ bool Stage::MayLose(const Disk& disk) const {
   const auto left = std::count_if(disks_.begin(), disks_.end(), [&](const auto& other) {
     return other.get() != &disk && other->trusted(other->id());
   });
+  // An epoch that is about to begin on disks chosen a while ago needs A of them, too.
+  const auto needed = [&](const auto& program) {
+    const std::vector<ReplicaRef>& next = program->moving_to();
+    const auto gone = std::count_if(next.begin(), next.end(), [&](const ReplicaRef& ref) {
+      return ref.disk == disk.id() || !disks_[static_cast<size_t>(Disk::NumberOf(ref.disk)) - 1]->trusted(ref.disk);
+    });
+    return gone >= plan_.quorum;
+  };
+  if (std::any_of(programs_.begin(), programs_.end(), needed)) return false;
   return left >= plan_.replicas && oracle_.MayLose(disk.id());
 }
 
@@ -214,7 +223,7 @@ void Stage::DoToDisk(const Event& event) {
   Disk& target = disk(args[0]);
   const auto lose = [&] {
     if (!MayLose(target)) return false;
-    if (target.trusted(target.id())) losses_.push_back(world_.now());
+    if (!target.retired()) losses_.push_back(world_.now());
     return true;
   };
   switch (event.action) {

@@ -73,13 +73,15 @@ void Stage::SettleWrites(LogId log) {
       writer = WriterOf(log);
       if (writer == nullptr) continue;
     }
-    const uint64_t acked = writer->acked();
+    // A record appended from now on: an answer that was still on its way proves nothing.
+    const Lsn next = writer->writer()->next_lsn();
+    const auto acked = [&] { return writer->writing() && writer->writer()->commit() >= next; };
     const uint64_t barriers = writer->barriers_done();
     // A writer whose epoch was sealed by a takeover that died may wait for ever; a coordinator then runs the takeover.
     const bool resumed = RunWhile(kWritesMs / 4, [&] {
-      return writer->writing() && (writer->acked() == acked || writer->barriers_done() == barriers);
+      return writer->writing() && (!acked() || writer->barriers_done() == barriers);
     });
-    if (world_.stopped() || (resumed && writer->acked() > acked)) return;
+    if (world_.stopped() || (resumed && acked())) return;
     writer->Kill();
   }
   oracle_.Broken(Rule::kLiveWrites,

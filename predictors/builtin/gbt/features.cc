@@ -230,9 +230,9 @@ std::optional<double> FeatureState::IntervalSeconds() const {
   return static_cast<double>(distances[distances.size() / 2]) * 1e-9;
 }
 
-double FeatureState::Position(uint64_t sample) const {
+double FeatureState::Position(uint64_t sample, size_t slot) const {
   if (spec_->unit == WindowUnit::kSamples) return -static_cast<double>(count_ - 1 - sample);
-  return static_cast<double>(times_[Slot(sample)] - last_ns_) * 1e-9;
+  return static_cast<double>(times_[slot] - last_ns_) * 1e-9;
 }
 
 void FeatureState::Fill(std::span<float> out) const {
@@ -273,13 +273,15 @@ void FeatureState::FillMetric(size_t metric, float* out) const {
   double reference = kNan;
   Line line;
   uint64_t sample = count_;
+  const double* values = values_.data() + metric * capacity_;
+  size_t slot = count_ > 0 ? Slot(count_ - 1) : 0;  // of sample - 1; no division in the loop
   for (size_t i = 0; i < 2 * windows; ++i) {
     Mark& mark = marks[order[i]];
-    for (; sample > mark.until; --sample) {
-      const double value = Value(metric, sample - 1);
+    for (; sample > mark.until; --sample, slot = slot == 0 ? capacity_ - 1 : slot - 1) {
+      const double value = values[slot];
       if (std::isnan(value)) continue;
       if (std::isnan(reference)) reference = value;
-      line.Add(Position(sample - 1), value - reference);
+      line.Add(Position(sample - 1, slot), value - reference);
     }
     mark.line = line;
   }

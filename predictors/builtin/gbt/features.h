@@ -87,7 +87,7 @@ class FeatureState {
   void Evict(size_t window);
   void InsertSorted(size_t metric, size_t window, double value);
   void EraseSorted(size_t metric, size_t window, double value);
-  double Position(uint64_t sample) const;  // of a sample in `unit`, relative to the newest: 0 or less
+  double Position(uint64_t sample, size_t slot) const;  // of a sample in `unit`, relative to the newest: 0 or less
   void FillMetric(size_t metric, float* out) const;
 
   const FeatureSpec* spec_;

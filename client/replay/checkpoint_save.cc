@@ -207,7 +207,9 @@ Result<CheckpointInfo> SaveCheckpoint(const CheckpointTarget& target, Snapshot* 
       if (known.id == entry.id) return false;  // an earlier try of ours has landed
     }
     UNDERSTUDY_RETURN_IF_ERROR(StillOurs(target, *chain));
-    if (!chain->checkpoints.empty() && chain->checkpoints.back().lsn > entry.lsn) {
+    // A newer one of the same LSN, too: ours may have been listed, replaced and deleted while we tried again.
+    if (!chain->checkpoints.empty() &&
+        (chain->checkpoints.back().lsn > entry.lsn || chain->checkpoints.back().id > entry.id)) {
       return Status(StatusCode::kFailedPrecondition, "a newer checkpoint is listed already");
     }
     chain->checkpoints.push_back(entry);

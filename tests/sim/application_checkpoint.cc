@@ -88,7 +88,10 @@ void Application::ListCheckpoint(uint64_t id, SimCheckpoint checkpoint, std::vec
         const bool listed = std::any_of(chain->checkpoints.begin(), chain->checkpoints.end(),
                                         [&](const CheckpointEntry& entry) { return entry.id == id; });
         if (listed || !serving() || !Owns(*chain)) return false;
-        if (!chain->checkpoints.empty() && chain->checkpoints.back().lsn > checkpoint.lsn) return false;
+        if (!chain->checkpoints.empty() &&
+            (chain->checkpoints.back().lsn > checkpoint.lsn || chain->checkpoints.back().id > id)) {
+          return false;
+        }
         chain->checkpoints.push_back({id, checkpoint.lsn, 8, disks});
         RetainNewest(chain, WallMs(), removed.get());
         *trim = chain->trim_lsn;

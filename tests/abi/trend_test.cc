@@ -150,6 +150,21 @@ TEST_F(TrendTest, WithoutAWordMemoryDescriptorsDiskAndLatencyAreWatched) {
   EXPECT_NEAR(Predict().ttf_p50_s, 1000 / 12.0 - 59, 0.5);
 }
 
+TEST_F(TrendTest, LimitsAddToWhatIsWatchedWithoutAWord) {
+  EXPECT_EQ(ConfigError(R"({"limits":{}})"), "limits: an object of 1 to 32 metrics and their capacities is needed");
+  EXPECT_EQ(ConfigError(R"({"limits":{"app.*":1}})"), "limits.app.*: wildcards are not supported");
+  EXPECT_THAT(ConfigError(R"({"limits":{"app.a":"1 furlong"}})"), StartsWith("limits.app.a: unknown unit"));
+  EXPECT_THAT(ConfigError(R"({"metrics":[{"metric":"m"}],"limits":{"app.a":1}})"), StartsWith("limits: goes with"));
+  Make(R"({"limits":{"app.latency_p99_us":"100 k","proc.rss_bytes":"64 MiB"}})");
+  for (int t = 0; t < 30; ++t) Observe(t, {{"app.latency_p99_us", 1000.0 + 1500 * t}, {"proc.rss_bytes", 9 * kMiB}});
+  EXPECT_GT(Predict(60).probability, 0.9);
+  EXPECT_THAT(Predict(60).reason, StartsWith("app.latency_p99_us grows 1500/s"));
+  Make(R"({"limits":{"app.latency_p99_us":"100 k","proc.rss_bytes":"64 MiB"}})");
+  for (int t = 0; t < 30; ++t) Observe(t, {{"proc.rss_bytes", (9.0 + t) * kMiB}});
+  EXPECT_GT(Predict(60).probability, 0.9);
+  EXPECT_THAT(Predict(60).reason, HasSubstr("reaches 64 MiB"));
+}
+
 TEST_F(TrendTest, ALeakIsSeenInTheFirstThirdOrWhenItsEndComesIntoTheHorizon) {
   for (const double life_s : {30.0, 60.0, 120.0, 600.0}) {
     for (const uint64_t seed : kSeeds) {
@@ -198,6 +213,49 @@ TEST_F(TrendTest, ASawToothIsNoTrendAndOneWhoseFloorGrowsIs) {
       const std::optional<double> alarm_s = FirstAlarm(values, 1, 60);
       ASSERT_TRUE(alarm_s) << period << " s, seed " << seed;
       EXPECT_LE(*alarm_s, static_cast<double>(values.size()) - 40) << period << " s, seed " << seed;
+    }
+  }
+}
+
+// Growth by bursts of several seconds with rests of as long between them, as of a heap that is used again before it
+// grows: no line fits it.
+TEST_F(TrendTest, BurstsThatNeverGoBackAreGrowth) {
+  for (const uint64_t seed : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}) {
+    Make(R"({"metrics":[{"metric":"m","capacity":512}]})");
+    Noise noise(seed);
+    double level = 60;
+    int left = 0;
+    bool bursts = false;
+    const std::vector<double> values = UntilLimit([&](int) {
+      if (left-- == 0) {
+        bursts = !bursts;
+        left = 4 + static_cast<int>(12 * noise.Uniform());
+      }
+      if (bursts) level += 1 + 6 * noise.Uniform();
+      return level + 0.2 * noise();
+    });
+    const std::optional<double> alarm_s = FirstAlarm(values, 0.5, 60);
+    ASSERT_TRUE(alarm_s) << "seed " << seed;
+    EXPECT_GE(static_cast<double>(values.size()) * 0.5 - *alarm_s, 10) << "seed " << seed;
+    EXPECT_LE(last_.ttf_p10_s, last_.ttf_p50_s);
+  }
+}
+
+// The same bursts are no growth when they are few, when each is smaller than the one before, or when they go back.
+TEST_F(TrendTest, BurstsThatEndOrGoBackAreNot) {
+  const std::pair<const char*, std::function<double(int, Noise&)>> calms[] = {
+      {"two bursts", [](int t, Noise& noise) { return 60 + 120 * (t >= 300) + 120 * (t >= 330) + 0.2 * noise(); }},
+      {"a cache in chunks",
+       [](int t, Noise& noise) { return 60 + 300 * (1 - std::exp(-(t / 12 * 12) / 40.0)) + 0.2 * noise(); }},
+      {"there and back",
+       [](int t, Noise& noise) { return 60 + 30 * ((t / 12 % 3 == 1) + (t / 60 % 2) * 4) + 0.2 * noise(); }},
+  };
+  for (const auto& [name, value] : calms) {
+    for (const uint64_t seed : kSeeds) {
+      Make(R"({"metrics":[{"metric":"m","capacity":512}]})");
+      Noise noise(seed);
+      EXPECT_EQ(FirstAlarm(Samples(2000, [&](int t) { return value(t, noise); }), 0.5, 60), std::nullopt)
+          << name << ", seed " << seed << ": " << last_.reason;
     }
   }
 }

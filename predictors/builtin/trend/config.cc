@@ -16,6 +16,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMetricsMax = 64;
+constexpr size_t kLimitsMax = 32;
 constexpr size_t kCapacitiesMax = 3;  // 64 metrics with their capacities and the uptime must fit UNDERSTUDY_METRICS_MAX
 
 constexpr std::array<std::pair<const char*, double>, 8> kUnits = {{{"KiB", 1024.0},
@@ -115,6 +116,20 @@ void TakeCapacity(const Json& json, const std::string& field, Watched* watched) 
   watched->capacity = value;
 }
 
+// `json`: null or "auto", one capacity, or an array of them.
+void TakeCapacities(const Json* json, const std::string& field, const Known* known, Watched* watched) {
+  if (!json || *json == "auto") {
+    TakeKnownCapacity(known, watched);
+  } else if (json->is_array()) {
+    if (json->empty() || json->size() > kCapacitiesMax) Bad(field, "1 to 3 elements are needed");
+    for (size_t i = 0; i < json->size(); ++i) {
+      TakeCapacity((*json)[i], field + "[" + std::to_string(i) + "]", watched);
+    }
+  } else {
+    TakeCapacity(*json, field, watched);
+  }
+}
+
 Watched ParseWatched(const Json& json, const std::string& at) {
   if (!json.is_object()) Bad(at, "an object is needed");
   Watched watched;
@@ -136,16 +151,7 @@ Watched ParseWatched(const Json& json, const std::string& at) {
   if (watched.metric.empty()) Bad(at + ".metric", "required");
   const Known* known = Find(watched.metric);
   watched.down = down.value_or(known && known->down);
-  if (!capacity || *capacity == "auto") {
-    TakeKnownCapacity(known, &watched);
-  } else if (capacity->is_array()) {
-    if (capacity->empty() || capacity->size() > kCapacitiesMax) Bad(at + ".capacity", "1 to 3 elements are needed");
-    for (size_t i = 0; i < capacity->size(); ++i) {
-      TakeCapacity((*capacity)[i], at + ".capacity[" + std::to_string(i) + "]", &watched);
-    }
-  } else {
-    TakeCapacity(*capacity, at + ".capacity", &watched);
-  }
+  TakeCapacities(capacity, at + ".capacity", known, &watched);
   return watched;
 }
 
@@ -160,6 +166,39 @@ double NumberIn(const Json& json, const std::string& field, double low, double h
   return value;
 }
 
+// The list of docs/predictors.md, with what `limits` adds to it or says otherwise.
+void TakeDefaults(const Json* limits, Config* config) {
+  for (const Known& known : kKnown) {
+    if (!known.by_default) continue;
+    Watched watched;
+    watched.metric = known.metric;
+    watched.down = known.down;
+    watched.optional = true;
+    TakeKnownCapacity(&known, &watched);
+    config->metrics.push_back(std::move(watched));
+  }
+  if (!limits) return;
+  if (!limits->is_object() || limits->empty() || limits->size() > kLimitsMax) {
+    Bad("limits", "an object of 1 to 32 metrics and their capacities is needed");
+  }
+  for (const auto& [name, capacity] : limits->items()) {
+    const std::string field = "limits." + name;
+    const Known* known = Find(name);
+    Watched watched;
+    watched.metric = MetricName(name, field);
+    watched.down = known && known->down;
+    watched.optional = true;
+    TakeCapacities(&capacity, field, known, &watched);
+    const auto at = std::find_if(config->metrics.begin(), config->metrics.end(),
+                                 [&](const Watched& other) { return other.metric == name; });
+    if (at != config->metrics.end()) {
+      *at = std::move(watched);
+    } else {
+      config->metrics.push_back(std::move(watched));
+    }
+  }
+}
+
 }  // namespace
 
 Config ParseConfig(std::string_view text) {
@@ -167,8 +206,11 @@ Config ParseConfig(std::string_view text) {
   if (json.is_discarded()) Bad("config", "not valid JSON");
   if (!json.is_object()) Bad("config", "an object is needed");
   Config config;
+  const Json* limits = nullptr;
   for (const auto& [key, value] : json.items()) {
-    if (key == "metrics") {
+    if (key == "limits") {
+      limits = &value;
+    } else if (key == "metrics") {
       if (value == "auto") continue;
       if (!value.is_array() || value.empty() || value.size() > kMetricsMax) {
         Bad(key, "\"auto\" or an array of 1 to 64 metrics is needed");
@@ -189,17 +231,8 @@ Config ParseConfig(std::string_view text) {
       Bad(key, "unknown field");
     }
   }
-  if (config.metrics.empty()) {
-    for (const Known& known : kKnown) {
-      if (!known.by_default) continue;
-      Watched watched;
-      watched.metric = known.metric;
-      watched.down = known.down;
-      watched.optional = true;
-      TakeKnownCapacity(&known, &watched);
-      config.metrics.push_back(std::move(watched));
-    }
-  }
+  if (limits && !config.metrics.empty()) Bad("limits", "goes with \"auto\" only; metrics have their own capacity");
+  if (config.metrics.empty()) TakeDefaults(limits, &config);
   return config;
 }
 

@@ -14,15 +14,15 @@
 namespace understudy::trend {
 namespace {
 
-constexpr uint32_t kStateVersion = 1;
+constexpr uint32_t kStateVersion = 2;
 constexpr const char* kUptime = "proc.uptime_s";
 
 // A metric of the node goes on when the process is started anew.
 bool OfNode(const std::string& metric) { return metric.starts_with("node."); }
 
-// One for all instances: the host never makes two calls into a plugin at once, and nothing in it outlives a call.
+// One for all instances of a thread: nothing in it outlives a call. (A backtest replays traces on several threads.)
 FitMemory& SharedMemory() {
-  static FitMemory memory;
+  static thread_local FitMemory memory;
   return memory;
 }
 
@@ -236,11 +236,16 @@ class TrendPredictor {
       per = "h";
     }
     char z[64];
-    std::snprintf(z, sizeof z, "/%s (Mann-Kendall z %.1f), reaches ", per, trend.growth.z);
+    if (trend.stairs) {
+      std::snprintf(z, sizeof z, "/%s and never back", per);
+    } else {
+      std::snprintf(z, sizeof z, "/%s (Mann-Kendall z %.1f)", per, trend.growth.z);
+    }
     std::string text = trend.teeth ? "the floor of " + watched.metric + "'s saw-tooth" : watched.metric;
     text += watched.down ? " falls " : " grows ";
+    if (trend.stairs) text += "by bursts, ";
     if (bent) text += trend.growth.curved.bend > 0 ? "ever faster, now " : "ever slower, now ";
-    text += Show(watched.metric, speed) + z + Show(watched.metric, *watch.limit());
+    text += Show(watched.metric, speed) + z + ", reaches " + Show(watched.metric, *watch.limit());
     const double left_s = trend.p50_s - elapsed_s;
     if (!(left_s > 0)) return text + " about now";
     text += " in " + ShowTime(left_s) + " (" + ShowTime(std::max(0.0, trend.p10_s - elapsed_s)) + " to " +

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "predictors/builtin/trend/season.h"
+#include "predictors/builtin/trend/stairs.h"
 
 namespace understudy::trend {
 namespace {
@@ -15,9 +16,12 @@ constexpr double kZ = 3;           // Mann-Kendall, one-sided 0.1 %
 constexpr double kCertainty = 4;   // slope over its standard error, walk and past noise included
 constexpr double kReachMax = 2.5;  // headroom over rise: no trend is carried on further than this beyond what was seen
 constexpr double kReachSure = 1;
-constexpr double kLikely = 0.5;      // that the limit is reached at all, not an asymptote below it
-constexpr uint32_t kHeldMin = 3;     // fits in a row
-constexpr double kRecedeMax = 0.25;  // of the time that was left at a run's first fit: an end that recedes is none
+constexpr double kStairsReachMax = 1;    // bursts are carried on as far as they have come, no further
+constexpr double kStairsWindowS = 3600;  // over more of a day its flank never goes back either
+constexpr double kStairsCertainty = 2;   // that they go up is shown by their not going back; this is how fast
+constexpr double kLikely = 0.5;          // that the limit is reached at all, not an asymptote below it
+constexpr uint32_t kHeldMin = 3;         // fits in a row
+constexpr double kRecedeMax = 0.25;      // of the time that was left at a run's first fit: an end that recedes is none
 constexpr size_t kYoungMin = 10, kOldMin = 24;  // samples
 constexpr double kNewHigh = 2;                  // standard deviations above what was survived before
 constexpr double kAgrees = 3;                   // standard deviations
@@ -62,8 +66,14 @@ void Watch::Observe(int64_t time_ns, double value, std::optional<double> limit, 
   value_ = value;
   const size_t scales = series_.Observe(time_ns, down_ ? -value : value);
   if (!limit_) return;
-  if (runs_.size() < series_.scales()) runs_.resize(series_.scales());
-  for (size_t k = 0; k < scales; ++k) Step(k, memory);
+  if (runs_.size() < series_.scales()) {
+    runs_.resize(series_.scales());
+    stairs_.resize(series_.scales());
+  }
+  for (size_t k = 0; k < scales; ++k) {
+    Step(k, memory);
+    StepStairs(k, memory);
+  }
   if (series_.teeth_seen() != teeth_fitted_) StepTeeth(memory);
   if (teeth_run_.trend && !Sawing(0, -DBL_MAX)) teeth_run_ = {};
 }
@@ -126,7 +136,7 @@ void Watch::Step(size_t k, FitMemory* memory) {
   const double before = std::max(regime.before, scale.peak_before() - season.highest);
   if (n < kPointsMin || window.n - regime.begin < BucketsMin(k) || !(window.low[window.n - 1] > before) ||
       Sawing(window.bucket_s, scale.last_high())) {
-    Judge(&run, std::nullopt, at_s, false, 0);
+    Judge(&run, std::nullopt, {.at_s = at_s});
     return;
   }
   if (season.found) past = {};  // of the cycle
@@ -138,7 +148,27 @@ void Watch::Step(size_t k, FitMemory* memory) {
       FitGrowth(regime.x, regime.low, regime.high, limit - season.highest, window.bucket_s, past, &memory->fit);
   if (growth && season.found) growth->z = std::min(growth->z, season.z);
   if (growth && (growth->z < kZ || growth->level <= before + kNewHigh * growth->spread)) growth.reset();
-  Judge(&run, growth, at_s, false, season.widest);
+  Judge(&run, growth, {.at_s = at_s, .cycle = season.widest});
+}
+
+// Costs a pass over the window, and that only where it has risen by as much as is left.
+void Watch::StepStairs(size_t k, FitMemory* memory) {
+  const Scale& scale = series_.scale(k);
+  Run& run = stairs_[k];
+  const double limit = (down_ ? -*limit_ : *limit_) - series_.base();
+  const double rise = static_cast<double>(scale.last_low()) - scale.lowest();
+  const bool too_long = static_cast<double>(scale.size()) * series_.bucket_s(k) > kStairsWindowS;
+  if (too_long || !(rise > 0) || kStairsReachMax * rise < limit - scale.last_high() || Sawing(0, -DBL_MAX) ||
+      !(scale.last_low() > scale.peak_before())) {
+    if (run.held > 0 || run.trend) run = {};
+    return;
+  }
+  Window& window = memory->window;
+  scale.Extract(&window);
+  window.bucket_s = series_.bucket_s(k);
+  std::optional<Growth> growth = FitStairs(window, limit);
+  if (growth && growth->reach() > kStairsReachMax) growth.reset();
+  Judge(&run, growth, {.at_s = window.time_s[window.n - 1], .stairs = true});
 }
 
 // The floors of a saw-tooth as a series of its own: they show growth long before buckets have become longer than teeth.
@@ -165,7 +195,7 @@ void Watch::StepTeeth(FitMemory* memory) {
   const double limit = (down_ ? -*limit_ : *limit_) - series_.base();
   std::optional<Growth> growth = FitGrowth(regime.x, regime.low, regime.high, limit, 0, {}, &memory->fit);
   if (growth && growth->z < kTeethZ) growth.reset();
-  Judge(&teeth_run_, growth, teeth.back().time_s, true, 0);
+  Judge(&teeth_run_, growth, {.at_s = teeth.back().time_s, .teeth = true});
 }
 
 // Whether a saw-tooth is under way that buckets of `bucket_s` would see as growth, and `last` has not broken out of it.
@@ -190,9 +220,10 @@ bool Watch::Sawing(double bucket_s, double last) const {
 }
 
 // Takes a fit's word only when it said the same before, and its end did not recede meanwhile.
-void Watch::Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth, double cycle) {
+void Watch::Judge(Run* run, std::optional<Growth> growth, const Trend& shape) {
+  const double at_s = shape.at_s;
   std::optional<double> end_s;
-  if (growth && growth->certainty >= kCertainty && growth->reach() <= kReachMax) {
+  if (growth && growth->certainty >= (shape.stairs ? kStairsCertainty : kCertainty) && growth->reach() <= kReachMax) {
     end_s = growth->Quantile(kLikely, kFarS);
   }
   if (!end_s) {
@@ -216,8 +247,9 @@ void Watch::Judge(Run* run, std::optional<Growth> growth, double at_s, bool teet
     run->first_end_s = at_s + left_s;
   }
   if (run->held < UINT32_MAX) ++run->held;
-  if (run->held < (teeth ? kTeethHeldMin : kHeldMin)) return;
-  Trend trend{.growth = *growth, .at_s = at_s, .teeth = teeth, .cycle = cycle};
+  if (run->held < (shape.teeth ? kTeethHeldMin : kHeldMin)) return;
+  Trend trend = shape;
+  trend.growth = *growth;
   trend.p50_s = left_s;
   trend.p10_s = std::min(left_s, growth->Quantile(0.1, kFarS).value_or(left_s));
   trend.p90_s = std::max(left_s, growth->Quantile(0.9, kFarS).value_or(kFarS));
@@ -249,12 +281,14 @@ const Trend* Watch::Best() const {
     best_ratio = ratio;
   };
   for (const Run& run : runs_) consider(run);
+  for (const Run& run : stairs_) consider(run);
   consider(teeth_run_);
   return best;
 }
 
 void Watch::ClearRuns() {
   runs_.clear();
+  stairs_.clear();
   teeth_run_ = {};
 }
 
@@ -293,9 +327,11 @@ void Watch::Save(StateWriter* out) const {
       out->Put(value);
     }
     out->Put(static_cast<uint8_t>(run.trend->teeth));
+    out->Put(static_cast<uint8_t>(run.trend->stairs));
     out->Put(static_cast<uint32_t>(growth.points));
   };
   for (const Run& run : runs_) put(run);
+  for (const Run& run : stairs_) put(run);
   put(teeth_run_);
 }
 
@@ -328,13 +364,17 @@ bool Watch::Restore(StateReader* in) {
       fine = fine && in->Get(value) && std::isfinite(*value);
     }
     uint32_t points = 0;
-    fine = fine && in->GetBool(&trend.teeth) && in->Get(&points) && growth.span_s > 0 && growth.certainty > 0 &&
-           0 <= trend.p10_s && trend.p10_s <= trend.p50_s && trend.p50_s <= trend.p90_s;
+    fine = fine && in->GetBool(&trend.teeth) && in->GetBool(&trend.stairs) && in->Get(&points) && growth.span_s > 0 &&
+           growth.certainty > 0 && 0 <= trend.p10_s && trend.p10_s <= trend.p50_s && trend.p50_s <= trend.p90_s;
     growth.points = points;
     return fine;
   };
   runs_.resize(count);
+  stairs_.resize(count);
   for (Run& run : runs_) {
+    if (!get(&run)) return false;
+  }
+  for (Run& run : stairs_) {
     if (!get(&run)) return false;
   }
   return get(&teeth_run_);

@@ -21,9 +21,10 @@ struct FitMemory {
 
 // A trend that has held for long enough to be spoken of.
 struct Trend {
-  Growth growth;
+  Growth growth = {};
   double at_s = 0;                         // of the fit's last bucket, since the series began
   bool teeth = false;                      // of the floors of a saw-tooth
+  bool stairs = false;                     // of bursts
   double cycle = 0;                        // of the day, to either side, where it was taken out
   double p10_s = 0, p50_s = 0, p90_s = 0;  // from at_s
 };
@@ -70,18 +71,21 @@ class Watch {
   PastNoise Past(size_t k) const;
   void Step(size_t k, FitMemory* memory);
   void StepTeeth(FitMemory* memory);
+  void StepStairs(size_t k, FitMemory* memory);
   bool Sawing(double bucket_s, double last) const;
   bool Agrees(const Trend& trend) const;
-  void Judge(Run* run, std::optional<Growth> growth, double at_s, bool teeth, double cycle);
+  // `shape`: what a trend of it is; its growth and times are filled in.
+  void Judge(Run* run, std::optional<Growth> growth, const Trend& shape);
   bool Believable(double value);
 
   bool down_;  // mirrored, so that danger is always high
   Series series_;
   std::optional<double> limit_;
   double value_ = 0;
-  double largest_ = 0;     // in size, of what was believed
-  uint32_t doubted_ = 0;   // values in a row that were not
-  std::vector<Run> runs_;  // by scale
+  double largest_ = 0;       // in size, of what was believed
+  uint32_t doubted_ = 0;     // values in a row that were not
+  std::vector<Run> runs_;    // by scale
+  std::vector<Run> stairs_;  // by scale
   Run teeth_run_;
   uint64_t teeth_fitted_ = 0;
 };

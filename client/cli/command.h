@@ -105,6 +105,7 @@ int RunPredictorRun(const Arguments& arguments);
 int RunBacktest(const Arguments& arguments);
 int RunTrain(const Arguments& arguments);
 int RunBenchAppend(const Arguments& arguments);
+int RunBenchRepair(const Arguments& arguments);
 int RunBenchReplay(const Arguments& arguments);
 int RunBenchTakeover(const Arguments& arguments);
 int RunBenchForecast(const Arguments& arguments);

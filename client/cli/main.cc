@@ -181,6 +181,13 @@ std::vector<Command> Commands() {
       "once a second, and reports processor time, memory, the time of a round and what was answered.\n\n"
       "  understudy bench forecast --primaries 10000 --predictors threshold,trend --seconds 60\n\n"
       "Exit codes: 0 measured, 1 not, 2 wrong command line.\n";
+  static const std::string repair =
+      std::string(
+          "Three log servers, of which one loses its disk: what appends of others cost while closed epochs are copied\n"
+          "onto the new disk, beside what they cost before and after. One writer waits for each record, another\n"
+          "appends --rate a second and waits for none.\n\n"
+          "  understudy bench repair\n  understudy bench repair --megabytes 4096 --seconds 30 --json\n\n") +
+      kCodes;
   static const std::string takeover =
       std::string(
           "Starts a private cluster with nodes and the resp_kv example, writes through the Redis protocol, and\n"
@@ -361,6 +368,16 @@ std::vector<Command> Commands() {
         {"data-dir", Option::kText, "DIR", ".", "on whose disk the private server keeps its data", 0, 0}},
        append.c_str(),
        RunBenchAppend},
+      {"bench repair",
+       "Measures appends beside background repair",
+       {},
+       {{"megabytes", Option::kNumber, "MB", "1024", "in closed epochs, on each of the three disks", 1, 1 << 20},
+        {"seconds", Option::kNumber, "S", "15", "without repair, before it and again after it", 1, 3600},
+        {"rate", Option::kNumber, "N", "10000", "records a second of the writer that does not wait", 1, 1'000'000},
+        {"size", Option::kNumber, "BYTES", "100", "of one record of these writers", 1, 1 << 16},
+        {"data-dir", Option::kText, "DIR", ".", "on whose disk the private servers keep their data", 0, 0}},
+       repair.c_str(),
+       RunBenchRepair},
       {"bench replay",
        "Measures replay into a sharded hash map",
        {},

@@ -20,6 +20,11 @@ from peer_writers import EtcdWriter, GapMeter, PatroniWriter, RedisWriter
 BINARIES = None
 
 
+def use_programs_of(build_dir):
+    global BINARIES
+    BINARIES = os.path.join(os.path.abspath(build_dir), "bin")
+
+
 def run_json(command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -49,6 +54,17 @@ class Report:
                           "max_ms": max(gaps), "load": round(os.getloadavg()[0], 1)})
         print(f"{system:44} {event:22} {statistics.median(gaps):>8,.1f} ms p50 {p99:>8,.1f} ms p99 {max(gaps):>8,.1f} ms max "
               f"of {len(gaps)}", flush=True)
+
+
+    def summary(self):
+        """One row a system and number of clients: medians of the turns."""
+        rows = []
+        for key in dict.fromkeys((row["system"], row["clients"]) for row in self.writes):
+            turns = [row for row in self.writes if (row["system"], row["clients"]) == key]
+            rows.append({"system": key[0], "clients": key[1], "turns": len(turns),
+                         **{field: statistics.median(row[field] for row in turns) for field in ("records_per_s", "p50_us", "p99_us")},
+                         "p50_us_min": min(row["p50_us"] for row in turns), "p50_us_max": max(row["p50_us"] for row in turns)})
+        return rows
 
 
 def understudy_writes(report, folder, quick):
@@ -151,16 +167,28 @@ def nats(report, folder, quick, writes, _gaps):
 SYSTEMS = {"etcd": etcd, "redis": redis, "postgresql": postgres, "nats": nats}
 
 
+def measure_systems(report, names, parent, quick, parts):
+    """Each of `names` in a folder of its own below `parent`. The names of those that could not be measured to the end."""
+    failed = []
+    for name in names:
+        with tempfile.TemporaryDirectory(dir=parent, prefix="peers-", ignore_cleanup_errors=True) as folder:
+            try:
+                SYSTEMS[name](report, os.path.abspath(folder), quick, "writes" in parts, "gaps" in parts)
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # the others are still worth having
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+                failed.append(name)
+    return failed
+
+
 def main():
-    global BINARIES
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build-dir", default="build", help="where understudy's programs are (default: build)")
+    parser.add_argument("--build-dir", default="build", help="use the programs there as they are (default: build them in build)")
     parser.add_argument("--data-dir", help="a folder on the disk to be measured (default: a new one in the build folder)")
     parser.add_argument("--quick", action="store_true", help="fewer writes and failovers")
     parser.add_argument("--only", default="", help=f"comma-separated: understudy, {', '.join(SYSTEMS)}, writes, gaps")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too: {\"writes\": [...], \"gaps\": [...]}")
     options = parser.parse_args()
-    BINARIES = os.path.join(os.path.abspath(options.build_dir), "bin")
+    use_programs_of(options.build_dir)
     words = set(filter(None, options.only.split(",")))
     unknown = words - set(SYSTEMS) - {"understudy", "writes", "gaps"}
     if unknown:
@@ -176,15 +204,8 @@ def main():
                     understudy_writes(report, folder, options.quick)
                 if "gaps" in parts:
                     understudy_gaps(report, folder, options.quick)
-        for name, measure in SYSTEMS.items():
-            if name not in systems:
-                continue
-            with tempfile.TemporaryDirectory(dir=options.data_dir or options.build_dir, prefix="peers-", ignore_cleanup_errors=True) as folder:
-                try:
-                    measure(report, os.path.abspath(folder), options.quick, "writes" in parts, "gaps" in parts)
-                except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # the others are still worth having
-                    print(f"{name}: {error}", file=sys.stderr, flush=True)
-                    failed.append(name)
+        failed = measure_systems(report, [name for name in SYSTEMS if name in systems], options.data_dir or options.build_dir,
+                                 options.quick, parts)
     finally:
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:

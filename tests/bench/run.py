@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 
+import peers
+
 SHARED, OWN = ["--threads", "64"], ["--threads", "64", "--own-connections"]
 # figure, our arguments, the floor's designs, field, unit, higher is better, records: full, quick, of the floor in full
 APPENDS = [
@@ -76,6 +78,9 @@ class Runs:
         self.binaries = os.path.join(os.path.abspath(options.build_dir), "bin")
         self.data = tempfile.TemporaryDirectory(dir=options.data_dir or options.build_dir, prefix="bench-")
         self.table, self.notes, self.lost = Table(), [], 0
+        self.peers, self.peers_failed = (peers.Report(), []) if options.peers or options.peers_quick else (None, [])
+        self.peers_quick = options.quick or options.peers_quick
+        peers.use_programs_of(options.build_dir)
 
     def wanted(self, *names):
         return any(self.only in name for name in names)
@@ -103,7 +108,25 @@ class Runs:
                 ours.append(self.bench("append", "--replicas", str(replicas), "--records", str(records), "--size", "100",
                                        *arguments)[field])
                 floors.append(best([self.floor(replicas, design, floor_records)[field] for design in designs], higher))
+                if name == "append_e3_sync_p50_us":
+                    self.peer_turn("writes")
             self.table.add(name, ours, floors, unit, higher)
+
+    def peer_turn(self, part):
+        if self.peers is not None:
+            self.peers_failed += peers.measure_systems(self.peers, peers.SYSTEMS, self.data.name, self.peers_quick, {part})
+
+    def repair(self):
+        names = ["repair_foreground_p99_us", "repair_foreground_paced_p99_us"]
+        if not self.wanted(*names):
+            return
+        self.progress("repair")
+        result = self.bench("repair", *(["--megabytes", "256", "--seconds", "5"] if self.quick else []))
+        for name, writer in zip(names, ("sync", "paced")):
+            if self.wanted(name):  # its floor is the same figure without repair, before and after
+                self.table.add(name, [result[writer]["repair"]["p99_us"]], [result[writer]["quiet"]["p99_us"]], "us", False)
+        self.notes.append({"text": f"repair copied {result['repaired_bytes'] >> 20:,} MiB in {result['repair_seconds']:.1f} s, "
+                                   f"{result['repair_bytes_per_s'] / (1 << 20):.1f} MiB/s", **result})
 
     def replay(self):
         if not self.wanted("replay_rps"):
@@ -149,15 +172,36 @@ class Runs:
             self.notes.append({"text": f"killed, the only spare WARM and unassigned, a checkpoint of all, {row['records']:,} records in "
                                        "the log", **row})
         self.lost += result["lost"]
+        if prefix and (counts["planned"] != "0" or counts["killed"] != "0"):
+            self.peer_turn("gaps")
+
+    def peer_rows(self):
+        if self.peers is None:
+            return []
+        return ([{"name": "peer_writes", **row} for row in self.peers.summary()] +
+                [{"name": "peer_gap", **row} for row in self.peers.gaps])
+
+    def show_peers(self):
+        """Beside our own rows of this run: those above."""
+        print(f"\n{'durable writes, medians of the turns':52} {'clients':>7} {'writes/s':>10} {'p50 us':>8} {'p99 us':>8} {'p50 of the turns':>20}")
+        for row in self.peers.summary():
+            print(f"{row['system']:52} {row['clients']:>7} {row['records_per_s']:>10,.0f} {row['p50_us']:>8,.0f} {row['p99_us']:>8,.0f} "
+                  f"{row['p50_us_min']:>9,.0f} .. {row['p50_us_max']:,.0f}")
+        print(f"\n{'longest write gap, ms':52} {'event':>10} {'p50':>9} {'p99':>9} {'max':>9} {'of':>4}")
+        for row in self.peers.gaps:
+            print(f"{row['system']:52} {row['event']:>10} {row['p50_ms']:>9,.1f} {row['p99_ms']:>9,.1f} {row['max_ms']:>9,.1f} {row['n']:>4}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build-dir", default="build", help="where the programs are (default: build)")
+    parser.add_argument("--build-dir", default="build", help="use the programs there as they are (default: build them in build)")
     parser.add_argument("--data-dir", help="a folder on the disk to be measured (default: a new one in the build folder)")
     parser.add_argument("--quick", action="store_true", help="fewer records, moves and rounds: about two minutes")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each benchmark (default: 3; quick: 1)")
     parser.add_argument("--only", default="", help="run only the benchmarks whose name contains this")
+    parser.add_argument("--peers", action="store_true",
+                        help="with each turn of append_e3_sync, and after cluster_move, other systems as well (see peers.py)")
+    parser.add_argument("--peers-quick", action="store_true", help="as --peers, with fewer writes and failovers of theirs")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too")
     options = parser.parse_args()
     runs = Runs(options)
@@ -167,16 +211,22 @@ def main():
             runs.appends(3)
             runs.replay()
             runs.moves("")
+            runs.repair()
             runs.moves("cluster_")
     finally:  # what was measured before something failed
         runs.progress("")
         runs.table.show()
         for note in runs.notes:
-            print(f"{note['text']}: {note['p50_ms']:,.0f} ms (p50), {note['max_ms']:,.0f} ms (max) of {note['n']}")
+            gap = f": {note['p50_ms']:,.0f} ms (p50), {note['max_ms']:,.0f} ms (max) of {note['n']}" if "p50_ms" in note else ""
+            print(note["text"] + gap)
+        if runs.peers is not None:
+            runs.show_peers()
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
-                json.dump(runs.table.rows + [{"name": "note", **note} for note in runs.notes], file, indent=1)
+                json.dump(runs.table.rows + [{"name": "note", **note} for note in runs.notes] + runs.peer_rows(), file, indent=1)
                 file.write("\n")
+    if runs.peers_failed:
+        print(f"not measured to the end: {', '.join(runs.peers_failed)}", file=sys.stderr)
     if runs.lost:
         raise SystemExit(f"{runs.lost} acknowledged writes were lost")
 

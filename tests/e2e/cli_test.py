@@ -142,6 +142,14 @@ class BenchTest(unittest.TestCase):
         result = self.bench("append", "--replicas", "3", "--ack", "2", "--threads", "8", "--records", "400")
         self.assertEqual((result["records"], result["replicas"], result["ack"]), (400, 3, 2))
 
+    def test_repair(self):
+        result = self.bench("repair", "--megabytes", "8", "--seconds", "1", "--rate", "500")
+        self.assertEqual(result["repaired_bytes"], 8 << 20)
+        self.assertGreater(result["repair_seconds"], 0)
+        for writer in ("sync", "paced"):
+            self.assertGreater(result[writer]["quiet"]["n"], 0)
+            self.assertGreater(result[writer]["quiet"]["p99_us"], 0)
+
     def test_servers_end_with_a_benchmark_that_is_killed(self):
         folder = tempfile.mkdtemp(prefix="bench-e2e-", dir=BUILD)
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)

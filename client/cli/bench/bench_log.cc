@@ -86,6 +86,17 @@ Status AwaitDisks(const BenchLog& bench) {
   }
 }
 
+// A new log, whose writer this becomes.
+Status Create(BenchLog* bench) {
+  bench->name = "bench-" + std::to_string(SystemRandom()->Next64());
+  Result<std::unique_ptr<Log>> log = Log::Open(bench->options, bench->name, /*create=*/true);
+  if (!log.ok()) return log.status();
+  bench->log = std::move(log).value();
+  const Result<Lsn> opened = bench->log->TakeOver(Epoch(0));
+  if (!opened.ok()) return opened.status();
+  return AwaitDisks(*bench);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int replicas, int ack) {
@@ -109,13 +120,15 @@ Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int r
   bench->options.ack_quorum = ack;
   // Large enough that the window, not this, bounds what is in flight.
   bench->options.inflight_bytes_max = 256u << 20;
-  bench->name = "bench-" + std::to_string(SystemRandom()->Next64());
-  Result<std::unique_ptr<Log>> log = Log::Open(bench->options, bench->name, /*create=*/true);
-  if (!log.ok()) return log.status();
-  bench->log = std::move(log).value();
-  const Result<Lsn> opened = bench->log->TakeOver(Epoch(0));
-  if (!opened.ok()) return opened.status();
-  UNDERSTUDY_RETURN_IF_ERROR(AwaitDisks(*bench));
+  UNDERSTUDY_RETURN_IF_ERROR(Create(bench.get()));
+  return bench;
+}
+
+Result<std::unique_ptr<BenchLog>> OpenAnotherLog(const BenchLog& first) {
+  auto bench = std::make_unique<BenchLog>();
+  bench->coordinator = first.coordinator;
+  bench->options = first.options;
+  UNDERSTUDY_RETURN_IF_ERROR(Create(bench.get()));
   return bench;
 }
 

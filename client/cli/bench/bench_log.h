@@ -29,6 +29,9 @@ struct BenchLog {
 // have a record before it is acknowledged, and becomes its writer.
 Result<std::unique_ptr<BenchLog>> OpenBenchLog(const Arguments& arguments, int replicas, int ack);
 
+// Another log on the servers of `first`, with its options.
+Result<std::unique_ptr<BenchLog>> OpenAnotherLog(const BenchLog& first);
+
 struct AppendResult {
   Status status;
   uint64_t records = 0;

@@ -208,9 +208,9 @@ PrivateCluster::Server* PrivateCluster::Find(const std::string& name) {
   return found == servers_.end() ? nullptr : &*found;
 }
 
-Status PrivateCluster::KillAgent(const std::string& node) {
-  Server* server = Find(node);
-  if (server == nullptr || server->process == nullptr) return {StatusCode::kNotFound, "no agent of node " + node};
+Status PrivateCluster::Kill(const std::string& name) {
+  Server* server = Find(name);
+  if (server == nullptr || server->process == nullptr) return {StatusCode::kNotFound, "no process " + name};
   UNDERSTUDY_RETURN_IF_ERROR(server->process->Signal(SIGKILL, false));
   Ended(*server->process, kEndMs);
   server->process->Reap();
@@ -218,10 +218,18 @@ Status PrivateCluster::KillAgent(const std::string& node) {
   return {};
 }
 
-Status PrivateCluster::StartAgent(const std::string& node) {
-  Server* server = Find(node);
-  if (server == nullptr || server->process != nullptr) return {StatusCode::kNotFound, "no dead agent of node " + node};
+Status PrivateCluster::Restart(const std::string& name) {
+  Server* server = Find(name);
+  if (server == nullptr || server->process != nullptr) return {StatusCode::kNotFound, "no dead process " + name};
   return Spawn(server);
+}
+
+Status PrivateCluster::Wipe(const std::string& name) {
+  const Server* server = Find(name);
+  if (server == nullptr || server->process != nullptr) return {StatusCode::kNotFound, "no dead process " + name};
+  std::error_code error;
+  std::filesystem::remove_all(folder_ + "/" + name, error);
+  return error ? Status(StatusCode::kIoError, "removing the data of " + name + ": " + error.message()) : Status();
 }
 
 uint64_t PrivateCluster::LogServersPeakMemory() const {

@@ -38,10 +38,13 @@ class PrivateCluster {
   // Peak resident memory of the log servers together, bytes.
   uint64_t LogServersPeakMemory() const;
 
-  // The agent of `node` dies at once (kill -9), as with its machine; only where each role has a process of its own.
-  Status KillAgent(const std::string& node);
-  // Starts it again.
-  Status StartAgent(const std::string& node);
+  // Where each role has a process of its own: the agent of node "n1", the log server "log1" (its node's name as well)
+  // dies at once (kill -9), as with its machine.
+  Status Kill(const std::string& name);
+  // Starts it again, with what it left on the disk.
+  Status Restart(const std::string& name);
+  // What one that was killed left on the disk is gone.
+  Status Wipe(const std::string& name);
 
  private:
   struct Server {

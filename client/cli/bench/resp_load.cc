@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t kCallMs = 2000;
 constexpr int kPauseMs = 1;  // between two endpoints that do not take the write: a busy loop would slow the takeover
-constexpr size_t kPipeline = 500;
+constexpr size_t kPipeline = 4000;  // each waits for the log once: a longer one fills faster
 
 int64_t NowNs() { return SystemClock()->Now().ns(); }
 

@@ -145,12 +145,12 @@ Result<double> TakeoverStage::KillNode() {
   const std::string node = primary_node_;
   if (primary_pid_ <= 0) return Status(StatusCode::kInternal, "the primary's process is not known");
   // The agent first: it must not report that its application has died.
-  UNDERSTUDY_RETURN_IF_ERROR(cluster_->KillAgent(node));
+  UNDERSTUDY_RETURN_IF_ERROR(cluster_->Kill(node));
   if (kill(static_cast<pid_t>(primary_pid_), SIGKILL) != 0) {
     return Status(StatusCode::kInternal, "the primary's process is gone already");
   }
   const Result<double> gap = Gap();
-  UNDERSTUDY_RETURN_IF_ERROR(cluster_->StartAgent(node));
+  UNDERSTUDY_RETURN_IF_ERROR(cluster_->Restart(node));
   return gap;
 }
 

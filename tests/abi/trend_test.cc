@@ -217,6 +217,31 @@ TEST_F(TrendTest, ASawToothIsNoTrendAndOneWhoseFloorGrowsIs) {
   }
 }
 
+// Between silence and an alarm there is a suspicion: said, but below what moves a service, and gone when the growth is.
+TEST_F(TrendTest, GrowthIsSuspectedBeforeItIsProven) {
+  for (const uint64_t seed : kSeeds) {
+    Make(R"({"metrics":[{"metric":"m","capacity":512}]})");
+    Noise noise(seed);
+    int suspected = 0;
+    double last = 0;
+    for (int t = 0; t < 60 && last < 0.7; ++t) {
+      Observe(t, 100 + 8.0 * std::max(0, t - 15) + 6 * noise());
+      const Forecast forecast = Predict();
+      if (!answer_.ok()) continue;
+      last = forecast.probability;
+      if (!forecast.reason.ends_with("may have begun to grow towards its limit")) continue;
+      ++suspected;
+      EXPECT_GT(last, 0.01);
+      EXPECT_LE(last, 0.45);
+      EXPECT_FALSE(forecast.has_ttf);
+    }
+    EXPECT_GE(last, 0.7) << "seed " << seed;
+    EXPECT_GT(suspected, 0) << "seed " << seed;
+    for (int t = 60; t < 200; ++t) Observe(t, 100 + 6 * noise());
+    EXPECT_EQ(Predict().probability, 0.01) << "seed " << seed;
+  }
+}
+
 // Growth by bursts of several seconds with rests of as long between them, as of a heap that is used again before it
 // grows: no line fits it.
 TEST_F(TrendTest, BurstsThatNeverGoBackAreGrowth) {

@@ -14,7 +14,9 @@
 namespace understudy::trend {
 namespace {
 
-constexpr uint32_t kStateVersion = 2;
+constexpr uint32_t kStateVersion = 3;
+// What growth is worth that has not proven itself: below every threshold a service is moved for.
+constexpr double kSuspicion = 0.45;
 constexpr const char* kUptime = "proc.uptime_s";
 
 // A metric of the node goes on when the process is started anew.
@@ -90,6 +92,12 @@ class TrendPredictor {
       forecast.confidence = confidence;
       forecast.probability = config_.base_probability;
       if (!soonest) {
+        const auto [suspicion, suspect] = Suspicion(now_ns, forecast.horizon_ns);
+        forecast.probability = std::max(suspicion, config_.base_probability);
+        if (suspicion > config_.base_probability) {
+          sdk::SetReason(&forecast, config_.metrics[suspect].metric + " may have begun to grow towards its limit");
+          continue;
+        }
         sdk::SetReason(&forecast, known == wanted ? "nothing grows towards its limit"
                                                   : "nothing grows towards its limit, as far as is known");
         continue;
@@ -199,6 +207,21 @@ class TrendPredictor {
       sources_[i].watch.Clear();
       sources_[i].learned.Ended();
     }
+  }
+
+  // The highest probability by growth that is only suspected, and the metric.
+  std::pair<double, size_t> Suspicion(int64_t now_ns, int64_t horizon_ns) const {
+    std::pair<double, size_t> worst;
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      const Watch& watch = sources_[i].watch;
+      if (!watch.limit() || !watch.Known(now_ns, config_.stale_s) || !watch.warm()) continue;
+      const Trend* trend = watch.Suspected();
+      if (!trend) continue;
+      const double ahead_s = watch.Since(now_ns) - trend->at_s + static_cast<double>(horizon_ns) * 1e-9;
+      const double probability = kSuspicion * trend->growth.Reached(ahead_s);
+      if (probability > worst.first) worst = {probability, i};
+    }
+    return worst;
   }
 
   // Nothing can be said; why.

@@ -19,6 +19,8 @@ constexpr double kReachSure = 1;
 constexpr double kStairsReachMax = 1;    // bursts are carried on as far as they have come, no further
 constexpr double kStairsWindowS = 3600;  // over more of a day its flank never goes back either
 constexpr double kStairsCertainty = 2;   // that they go up is shown by their not going back; this is how fast
+constexpr double kSuspect = 2;           // certainty from which growth is suspected
+constexpr double kSuspectedFor = 0.25;   // of the fitted span
 constexpr double kLikely = 0.5;          // that the limit is reached at all, not an asymptote below it
 constexpr uint32_t kHeldMin = 3;         // fits in a row
 constexpr double kRecedeMax = 0.25;      // of the time that was left at a run's first fit: an end that recedes is none
@@ -222,6 +224,10 @@ bool Watch::Sawing(double bucket_s, double last) const {
 // Takes a fit's word only when it said the same before, and its end did not recede meanwhile.
 void Watch::Judge(Run* run, std::optional<Growth> growth, const Trend& shape) {
   const double at_s = shape.at_s;
+  if (growth && growth->certainty >= kSuspect && growth->reach() <= kReachMax) {
+    suspected_ = shape;
+    suspected_->growth = *growth;
+  }
   std::optional<double> end_s;
   if (growth && growth->certainty >= (shape.stairs ? kStairsCertainty : kCertainty) && growth->reach() <= kReachMax) {
     end_s = growth->Quantile(kLikely, kFarS);
@@ -270,6 +276,12 @@ bool Watch::Agrees(const Trend& trend) const {
   return last >= trend.growth.level - margin && last <= trend.growth.Level(since_s) + trend.growth.peak + margin;
 }
 
+const Trend* Watch::Suspected() const {
+  if (!suspected_ || !Agrees(*suspected_)) return nullptr;
+  const double since_s = series_.Since(series_.last_ns()) - suspected_->at_s;
+  return since_s <= kSuspectedFor * suspected_->growth.span_s ? &*suspected_ : nullptr;
+}
+
 const Trend* Watch::Best() const {
   const Trend* best = nullptr;
   double best_ratio = 0;
@@ -289,6 +301,7 @@ const Trend* Watch::Best() const {
 void Watch::ClearRuns() {
   runs_.clear();
   stairs_.clear();
+  suspected_.reset();
   teeth_run_ = {};
 }
 
@@ -309,6 +322,21 @@ void Watch::Save(StateWriter* out) const {
   out->Put(doubted_);
   out->Put(teeth_fitted_);
   out->Put(static_cast<uint32_t>(runs_.size()));
+  const auto put_trend = [&](const std::optional<Trend>& trend) {
+    out->Put(static_cast<uint8_t>(trend.has_value()));
+    if (!trend) return;
+    const Growth& growth = trend->growth;
+    for (const double value :
+         {trend->at_s,        trend->cycle,         trend->p10_s,        trend->p50_s,       trend->p90_s,
+          growth.z,           growth.certainty,     growth.level,        growth.peak,        growth.headroom,
+          growth.rise,        growth.span_s,        growth.spread,       growth.wander,      growth.linear.speed,
+          growth.linear.bend, growth.linear.weight, growth.curved.speed, growth.curved.bend, growth.curved.weight}) {
+      out->Put(value);
+    }
+    out->Put(static_cast<uint8_t>(trend->teeth));
+    out->Put(static_cast<uint8_t>(trend->stairs));
+    out->Put(static_cast<uint32_t>(growth.points));
+  };
   const auto put = [&](const Run& run) {
     out->Put(run.since_fit);
     out->Put(run.wait);
@@ -316,20 +344,9 @@ void Watch::Save(StateWriter* out) const {
     out->Put(run.missed);
     out->Put(run.first_s);
     out->Put(run.first_end_s);
-    out->Put(static_cast<uint8_t>(run.trend.has_value()));
-    if (!run.trend) return;
-    const Growth& growth = run.trend->growth;
-    for (const double value :
-         {run.trend->at_s,    run.trend->cycle,     run.trend->p10_s,    run.trend->p50_s,   run.trend->p90_s,
-          growth.z,           growth.certainty,     growth.level,        growth.peak,        growth.headroom,
-          growth.rise,        growth.span_s,        growth.spread,       growth.wander,      growth.linear.speed,
-          growth.linear.bend, growth.linear.weight, growth.curved.speed, growth.curved.bend, growth.curved.weight}) {
-      out->Put(value);
-    }
-    out->Put(static_cast<uint8_t>(run.trend->teeth));
-    out->Put(static_cast<uint8_t>(run.trend->stairs));
-    out->Put(static_cast<uint32_t>(growth.points));
+    put_trend(run.trend);
   };
+  put_trend(suspected_);
   for (const Run& run : runs_) put(run);
   for (const Run& run : stairs_) put(run);
   put(teeth_run_);
@@ -347,12 +364,11 @@ bool Watch::Restore(StateReader* in) {
     return false;
   }
   if (has_limit) limit_ = limit;
-  const auto get = [&](Run* run) {
+  const auto get_trend = [&](std::optional<Trend>* into) {
     bool has_trend = false;
-    bool fine = in->Get(&run->since_fit) && in->Get(&run->wait) && in->Get(&run->held) && in->Get(&run->missed) &&
-                in->Get(&run->first_s) && in->Get(&run->first_end_s) && in->GetBool(&has_trend) && run->wait > 0;
+    bool fine = in->GetBool(&has_trend);
     if (!fine || !has_trend) return fine;
-    Trend& trend = run->trend.emplace();
+    Trend& trend = into->emplace();
     Growth& growth = trend.growth;
     for (double* value : {&trend.at_s,         &trend.cycle,          &trend.p10_s,
                           &trend.p50_s,        &trend.p90_s,          &growth.z,
@@ -369,6 +385,11 @@ bool Watch::Restore(StateReader* in) {
     growth.points = points;
     return fine;
   };
+  const auto get = [&](Run* run) {
+    return in->Get(&run->since_fit) && in->Get(&run->wait) && in->Get(&run->held) && in->Get(&run->missed) &&
+           in->Get(&run->first_s) && in->Get(&run->first_end_s) && run->wait > 0 && get_trend(&run->trend);
+  };
+  if (!get_trend(&suspected_)) return false;
   runs_.resize(count);
   stairs_.resize(count);
   for (Run& run : runs_) {

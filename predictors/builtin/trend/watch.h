@@ -49,6 +49,9 @@ class Watch {
   // Of the trends that hold at their scales and agree with the last value, the one that knows its end best; null when
   // there is none.
   const Trend* Best() const;
+  // The last fit that may become a trend and has not proven itself yet; null when there is none that agrees with the
+  // last value. Of its times only at_s is set.
+  const Trend* Suspected() const;
   double Since(int64_t now_ns) const { return series_.Since(now_ns); }
 
   void Clear();      // the series is another one from now on
@@ -87,6 +90,7 @@ class Watch {
   std::vector<Run> runs_;    // by scale
   std::vector<Run> stairs_;  // by scale
   Run teeth_run_;
+  std::optional<Trend> suspected_;
   uint64_t teeth_fitted_ = 0;
 };
 

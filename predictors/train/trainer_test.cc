@@ -39,10 +39,10 @@ Made Train(const TrainOptions& options = Options(), size_t leaks = 10, size_t qu
   return {std::move(data).value(), std::move(trained).value()};
 }
 
-// One for all tests that only read it.
+// One for all tests that only read it. Never destroyed: a booster that outlives main outlives XGBoost's thread-local store.
 const Made& Small() {
-  static const Made made = Train();
-  return made;
+  static const Made* const made = new Made(Train());
+  return *made;
 }
 
 std::string Written(const Made& made) {

@@ -146,7 +146,7 @@ class IoCreep(Fault):
         self.slow_s = 0.1
 
     def start(self, run):
-        run.debug("IOCREEP", max(1, round(self.rng.uniform(500, 900) / self.seconds)))
+        run.debug("IOCREEP", max(1, round(self.rng.uniform(200, 400) / self.seconds)))
 
 
 FAULTS = {fault.name: fault for fault in (Leak, AcceleratingLeak, SawtoothLeak, FdLeak, ThreadLeak, DiskFill, CpuContention, IoCreep)}

@@ -109,12 +109,15 @@ class Run:
         until = began + self.calm_s + (2.5 * self.seconds if self.fault.name != "none" else self.seconds)
         try:
             while time.time() < until:
-                if probe.verdict:
-                    return probe.verdict
+                end = probe.verdict
                 try:
                     os.kill(self.pid, 0)
                 except OSError:
-                    return ("failure", time.time(), DIED)
+                    end = ("failure", time.time(), DIED)
+                if end and started is None:
+                    raise Failed(f"it failed before the fault began: {end[2]}")
+                if end:
+                    return end
                 now = time.time()
                 if started is None and now - began >= self.calm_s:
                     started = now
@@ -124,7 +127,7 @@ class Run:
                 time.sleep(0.25)
             if self.fault.name != "none":
                 raise Failed(f"no failure within {2.5 * self.seconds:.0f} s")
-            return probe.verdict
+            return None
         finally:
             self.fault.stop()
             for thread in (probe, load):

@@ -7,6 +7,7 @@ namespace understudy::sim {
 namespace {
 // Bounds in simulated time. Retries pause for 200 ms at most, a call fails after 60.
 constexpr int64_t kTakeoversMs = 2000;
+constexpr int64_t kLateMs = 200;
 constexpr int64_t kWritesMs = 2000;
 constexpr int64_t kReadersMs = 2000;
 constexpr int64_t kRepairMs = 3000;
@@ -35,6 +36,8 @@ void Stage::Settle() {
     disk->Scrub();  // what nobody has read yet, repair cannot know of
   }
   SettleTakeovers();
+  // So may messages of programs that are no more: a late seal stops a writer as well as a prompt one.
+  RunWhile(kLateMs, [] { return true; });
   for (int l = 1; l <= plan_.logs; ++l) SettleWrites(LogId(static_cast<uint64_t>(l)));
   for (auto& program : programs_) program->SetQuiet(true);
   for (int l = 1; l <= plan_.logs; ++l) SettleReaders(LogId(static_cast<uint64_t>(l)));

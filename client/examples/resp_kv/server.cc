@@ -96,6 +96,11 @@ Status Server::Listen() {
     faults_.Tick();
     data_->ExpireSome();
   });
+  last_beat_us_ = executor_->MonotonicUs();
+  executor_->Every(kBeatMs, [this] {
+    const int64_t since_us = executor_->MonotonicUs() - std::exchange(last_beat_us_, executor_->MonotonicUs());
+    longest_stall_us_ = std::max(longest_stall_us_, since_us - kBeatMs * 1000);
+  });
   executor_->Every(1000, [this] { EverySecond(); });
   return Status::Ok();
 }
@@ -208,6 +213,7 @@ void Server::EverySecond() {
   node_->SetGauge("data_bytes", static_cast<double>(state_->store().bytes()));
   node_->SetGauge("clients", static_cast<double>(connections_.size()));
   node_->SetGauge("ops_per_second", static_cast<double>(commands_per_second_));
+  node_->SetGauge("longest_stall_us", static_cast<double>(std::exchange(longest_stall_us_, 0)));
   // Without a request there is no latency: missing, not zero.
   node_->SetGauge("latency_p99_us", idle ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(p99_us_));
 }

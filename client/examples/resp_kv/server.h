@@ -93,11 +93,15 @@ class Server : private ConnectionHost {
   bool stopping_ = false;
 
   DebugFaults faults_;
+  // The executor's own pulse: how long nobody was served at a stretch, which no client's latency shows that came later.
+  static constexpr int64_t kBeatMs = 20;
   LatencyHistogram latencies_;  // of this second
   uint64_t commands_ = 0;
   uint64_t commands_at_second_ = 0;
   uint64_t commands_per_second_ = 0;
   int64_t p99_us_ = 0;
+  int64_t last_beat_us_ = 0;
+  int64_t longest_stall_us_ = 0;  // of this second
 };
 
 }  // namespace understudy::resp_kv

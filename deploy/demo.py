@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,22 +15,35 @@ from pathlib import Path
 
 from local_cluster import Cluster, Failed, Load, node_of, service_of, serving
 
+HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
-NODES = ["n1", "n2", "n3", "n4"]
-SERVICES = ["kv1", "kv2", "kv3"]
+NODES = ["n1", "n2", "n3", "n4", "n5"]
+SERVICES = ["kv1", "kv2", "kv3", "kv4"]
+MEMORY_LIMIT = 768 * MIB   # where the process would die
+FD_LIMIT = 1024            # where no client could connect any more
+SLOW_US = 200_000          # slower answers are of no use
 LEAK_BYTES_PER_S = 16 * MIB
-RSS_BOUND = "256 MiB"      # sure of the failure once above this for FOR_S
-RSS_FAILS_AT = "768 MiB"   # where the process would die
-FOR_S = 2
+LEAK_FDS_PER_S = 20
+IO_CREEP_WRITES_PER_S = 25
 
 
-def service_file(name, program):
+def predictors(which):
+    if which == "threshold":  # sure of the failure at a third of what there is; the slope warns before
+        def bound(metric, fails_at):
+            return {"metric": metric, "above": fails_at // 3, "for_s": 2, "fails_at": fails_at, "probability": 0.95,
+                    "anticipate": True}
+        return [{"plugin": "threshold", "config": {"trend_s": 12, "bounds": [
+            bound("proc.rss_bytes", MEMORY_LIMIT), bound("proc.fds", FD_LIMIT), bound("app.longest_stall_us", SLOW_US)]}}]
+    if which == "trend":
+        return [{"plugin": "trend", "config": {"metrics": [
+            {"metric": "proc.rss_bytes"}, {"metric": "proc.fds"}, {"metric": "app.longest_stall_us", "capacity": SLOW_US}]}}]
+    return [{"plugin": "gbt", "config": {"model_file": str(HERE / "models" / "resp_kv.gbt.json")}}]
+
+
+def service_file(name, program, which):
     return {
-        "name": name, "program": str(program), "spare": "WARM",
-        "predictors": [{"plugin": "threshold", "config": {
-            "trend_s": 12,
-            "bounds": [{"metric": "proc.rss_bytes", "above": RSS_BOUND, "for_s": FOR_S, "fails_at": RSS_FAILS_AT,
-                        "probability": 0.95, "anticipate": True}]}}],
+        "name": name, "program": str(program), "spare": "WARM", "memory_limit_bytes": MEMORY_LIMIT,
+        "predictors": predictors(which),
         "policy": {"assign_at": 0.5, "switch_at": 0.7, "release_at": 0.2, "persist_ms": 1000, "dwell_ms": 5000,
                    "cooldown_ms": 10000},
         "checkpoint_interval_ms": 5000,
@@ -167,14 +181,14 @@ class Demo:
             self.data.mkdir(parents=True, exist_ok=True)
         else:
             self.data = Path(tempfile.mkdtemp(prefix="demo-", dir=build))
-        self.terminal.heading("Three services, four nodes: one is the spare")
+        self.terminal.heading("Four services, five nodes: one is the spare")
         self.cluster = Cluster(build, self.data, NODES, ["--sample-interval-ms", "500"])
         self.cluster.wait("the coordinator answers and knows all nodes", 30, lambda status: len(status["nodes"]) == len(NODES))
         self.timeline = Timeline(self.terminal, self.cluster)
         self.timeline.start()
         for name in SERVICES:
-            self.cluster.apply(service_file(name, build / "bin/resp_kv"))
-        status = self.cluster.wait("all three services are served", 60,
+            self.cluster.apply(service_file(name, build / "bin/resp_kv", self.options.predictor))
+        status = self.cluster.wait("all services are served", 60,
                            lambda status: all(serving(status, name) for name in SERVICES) and status)
         self.first = {name: service_of(status, name)["primary"] for name in SERVICES}
         self.timeline.poll()
@@ -235,21 +249,27 @@ class Demo:
     def run(self):
         self.start()
 
-        def leak(primary):
-            self.timeline.heading(f"(a) {primary['node']} begins to leak {LEAK_BYTES_PER_S // MIB} MiB a second; it would "
-                                 f"die at {RSS_FAILS_AT}")
-            self.redis(primary["endpoint"], "DEBUG", "LEAK", str(LEAK_BYTES_PER_S))
-        self.move("kv1", "planned", leak, 90)
+        def fault(text, *words):
+            def cause(primary):
+                self.timeline.heading(text.format(node=primary["node"]))
+                self.redis(primary["endpoint"], "DEBUG", *map(str, words))
+            return cause
+        self.move("kv1", "planned", fault(f"(a) {{node}} begins to leak {LEAK_BYTES_PER_S // MIB} MiB a second; it would die at "
+                                          f"{MEMORY_LIMIT // MIB} MiB", "LEAK", LEAK_BYTES_PER_S), 90)
+        self.move("kv2", "planned", fault(f"(b) {{node}} begins to leak {LEAK_FDS_PER_S} file descriptors a second; it may "
+                                          f"have {FD_LIMIT}", "FDLEAK", LEAK_FDS_PER_S), 90)
+        self.move("kv3", "planned", fault("(c) the disk gets in the way of {node}'s clients, more each second; answers over "
+                                          f"{SLOW_US // 1000} ms would be of no use", "IOCREEP", IO_CREEP_WRITES_PER_S), 90)
 
         def kill(primary):
-            self.timeline.heading(f"(b) kill -9 of {primary['node']}, pid {primary['pid']}: nobody was warned")
+            self.timeline.heading(f"(d) kill -9 of {primary['node']}, pid {primary['pid']}: nobody was warned")
             os.kill(primary["pid"], signal.SIGKILL)
         self.move("kv2", "unplanned", kill, 60)
 
-        self.timeline.heading("(c) the third service was left alone")
-        untouched = serving(self.cluster.status(), "kv3")
-        if not untouched or untouched["primary"]["pid"] != self.first["kv3"]["pid"]:
-            self.problems.append("kv3: it was to be left alone, and is now another process")
+        self.timeline.heading("(e) the fourth service was left alone")
+        untouched = serving(self.cluster.status(), "kv4")
+        if not untouched or untouched["primary"]["pid"] != self.first["kv4"]["pid"]:
+            self.problems.append("kv4: it was to be left alone, and is now another process")
         time.sleep(2)
         self.stop_timeline()
         self.terminal.heading("Reading every acknowledged write back")
@@ -275,7 +295,8 @@ class Demo:
             "services": {name: {key: one[key] for key in ("acked", "maybe", "lost", "longest_gap_ms")}
                          for name, one in report["services"].items()},
             "seconds": round(time.time() - self.terminal.began, 1), "problems": self.problems,
-            "ok": report["ok"] and not self.problems and len(self.moves) == 2,
+            "predictor": self.options.predictor,
+            "ok": report["ok"] and not self.problems and len(self.moves) == 4,
         }
 
     def table(self, summary):
@@ -320,6 +341,7 @@ def main():
     parser.add_argument("--build-dir", required=True)
     parser.add_argument("--summary")
     parser.add_argument("--data-dir")
+    parser.add_argument("--predictor", choices=("threshold", "trend", "gbt"), default="threshold")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
 
@@ -328,6 +350,10 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < FD_LIMIT:
+        parser.error(f"no more than {most} file descriptors are allowed here, {FD_LIMIT} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FD_LIMIT, most))  # of all that is started
     demo = Demo(options)
     summary = {"moves": [], "acked": 0, "lost": 0, "ok": False}
     try:

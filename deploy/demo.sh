@@ -1,6 +1,7 @@
 #!/bin/bash
-# Three key-value services and one spare on this machine, under load: one is moved off before its memory leak kills it, one
-# is killed and taken over, one is left alone. No acknowledged write may be lost, and the exit status says whether one was.
+# Four key-value services and one spare on this machine, under load: three are moved off before a memory leak, an exhaustion
+# of file descriptors and a creeping disk end them, one is killed and taken over, one is left alone. No acknowledged write may
+# be lost, and the exit status says whether one was.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
@@ -10,6 +11,7 @@ usage() {
 usage: deploy/demo.sh [options]
 
   --summary FILE   write the result as JSON
+  --predictor NAME who forecasts: threshold (default), trend, or gbt (a model trained on recorded failures)
   --no-install     do not install Debian packages (they are only installed when some are missing)
   --no-build       use the programs in the build folder as they are
   --build-dir DIR  build folder (default: build)
@@ -17,7 +19,7 @@ usage: deploy/demo.sh [options]
   --keep           leave the data, with the logs of all processes, when it ends
   --help           print this
 
-Exit status: 0 when both moves happened as they should, the third service was never touched, and every acknowledged
+Exit status: 0 when all four moves happened as they should, the fourth service was never touched, and every acknowledged
 write could be read back; 1 otherwise; 2 for a wrong command line.
 END
 }
@@ -29,7 +31,7 @@ while [ $# -gt 0 ]; do
     --no-install) install=no ;;
     --no-build) build=no ;;
     --build-dir) [ $# -ge 2 ] || { echo "demo.sh: --build-dir needs a folder" >&2; exit 2; }; build_dir=$2; shift ;;
-    --summary|--data-dir) [ $# -ge 2 ] || { echo "demo.sh: $1 needs a value" >&2; exit 2; }; arguments+=("$1" "$2"); shift ;;
+    --summary|--data-dir|--predictor) [ $# -ge 2 ] || { echo "demo.sh: $1 needs a value" >&2; exit 2; }; arguments+=("$1" "$2"); shift ;;
     --keep) arguments+=("$1") ;;
     *) echo "demo.sh: unknown option '$1'" >&2; usage >&2; exit 2 ;;
   esac

@@ -42,7 +42,7 @@ done
 if [ "$build" = yes ]; then
   echo "Building ..."
   (cd "$root" && cmake --preset release -B "$build_dir" >/dev/null &&
-    cmake --build "$build_dir" --target understudyd understudy-cli understudy-predictor-host resp_kv resp_check predictor_threshold predictor_gbt)
+    cmake --build "$build_dir" --target understudyd understudy-cli understudy-predictor-host resp_kv resp_check predictor_threshold predictor_trend predictor_gbt)
 fi
 # Debian's own Python: nothing but its standard library is used.
 exec /usr/bin/python3 -B "$here/demo.py" --build-dir "$build_dir" "${arguments[@]}"

@@ -3,32 +3,16 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "understudy/predictor.hpp"
+#include "predictors/builtin/config_values.h"
 
 namespace understudy::predict_linear {
 namespace {
 
 using Json = nlohmann::json;
-
-[[noreturn]] void Bad(const std::string& field, const std::string& why) { throw sdk::BadConfig(field + ": " + why); }
-
-double NumberIn(const Json& json, const std::string& field, double low, double high) {
-  if (!json.is_number()) Bad(field, "a number is needed");
-  const double value = json.get<double>();
-  if (!(value >= low && value <= high)) {
-    char text[96];
-    std::snprintf(text, sizeof text, "%g is not between %g and %g", value, low, high);
-    Bad(field, text);
-  }
-  return value;
-}
-
-std::string Name(const Json& json, const std::string& field) {
-  if (!json.is_string()) Bad(field, "a metric's name is needed");
-  std::string name = json.get<std::string>();
-  if (name.empty() || name.size() > UNDERSTUDY_METRIC_NAME_MAX) Bad(field, "a name of 1 to 128 bytes is needed");
-  return name;
-}
+using predictor_config::Bad;
+using predictor_config::MetricName;
+using predictor_config::NumberIn;
+using predictor_config::ParseObject;
 
 Rule ParseRule(const Json& json, const std::string& at) {
   if (!json.is_object()) Bad(at, "an object is needed");
@@ -37,13 +21,13 @@ Rule ParseRule(const Json& json, const std::string& at) {
   for (const auto& [key, value] : json.items()) {
     const std::string field = at + "." + key;
     if (key == "metric") {
-      rule.metric = Name(value, field);
+      rule.metric = MetricName(value, field);
     } else if (key == "above" || key == "below") {
       if (limited) Bad(field, "either above or below, not both");
       limited = true;
       rule.above = key == "above";
       if (value.is_string()) {
-        rule.limit_metric = Name(value, field);
+        rule.limit_metric = MetricName(value, field);
       } else {
         rule.limit = NumberIn(value, field, -1e300, 1e300);
       }
@@ -61,9 +45,7 @@ Rule ParseRule(const Json& json, const std::string& at) {
 }  // namespace
 
 Config ParseConfig(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) Bad("config", "not valid JSON");
-  if (!json.is_object()) Bad("config", "an object is needed");
+  const Json json = ParseObject(text);
   Config config;
   for (const auto& [key, value] : json.items()) {
     if (key == "rules") {

@@ -6,50 +6,17 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "understudy/predictor.hpp"
+#include "predictors/builtin/config_values.h"
 
 namespace understudy::threshold {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::array<std::pair<const char*, double>, 8> kUnits = {{{"KiB", 1024.0},
-                                                                   {"MiB", 1048576.0},
-                                                                   {"GiB", 1073741824.0},
-                                                                   {"TiB", 1099511627776.0},
-                                                                   {"k", 1e3},
-                                                                   {"M", 1e6},
-                                                                   {"G", 1e9},
-                                                                   {"%", 1.0}}};
-
-[[noreturn]] void Bad(const std::string& field, const std::string& why) { throw sdk::BadConfig(field + ": " + why); }
-
-// 419430400, or "400 MiB".
-double Number(const Json& json, const std::string& field) {
-  if (json.is_number()) return json.get<double>();
-  if (!json.is_string()) Bad(field, "a number, or a string like \"400 MiB\", is needed");
-  const std::string text = json.get<std::string>();
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (end == text.c_str() || !std::isfinite(value)) Bad(field, "\"" + text + "\" is not a number");
-  std::string unit = end;
-  while (!unit.empty() && unit.front() == ' ') unit.erase(0, 1);
-  if (unit.empty()) return value;
-  for (const auto& [name, factor] : kUnits) {
-    if (unit == name) return value * factor;
-  }
-  Bad(field, "unknown unit \"" + unit + "\"; known are KiB, MiB, GiB, TiB, k, M, G, %");
-}
-
-double NumberIn(const Json& json, const std::string& field, double low, double high) {
-  const double value = Number(json, field);
-  if (!(value >= low && value <= high)) {
-    char text[96];
-    std::snprintf(text, sizeof text, "%g is not between %g and %g", value, low, high);
-    Bad(field, text);
-  }
-  return value;
-}
+using predictor_config::Bad;
+using predictor_config::MetricName;
+using predictor_config::ParseObject;
+using predictor_config::Quantity;
+using predictor_config::QuantityIn;
 
 Bound ParseBound(const Json& json, const std::string& at) {
   if (!json.is_object()) Bad(at, "an object is needed");
@@ -58,29 +25,24 @@ Bound ParseBound(const Json& json, const std::string& at) {
   for (const auto& [key, value] : json.items()) {
     const std::string field = at + "." + key;
     if (key == "metric") {
-      if (!value.is_string()) Bad(field, "a string is needed");
-      bound.metric = value.get<std::string>();
-      if (bound.metric.empty() || bound.metric.size() > UNDERSTUDY_METRIC_NAME_MAX) {
-        Bad(field, "a name of 1 to 128 bytes is needed");
-      }
-      if (bound.metric.find('*') != std::string::npos) Bad(field, "wildcards are not supported");
+      bound.metric = MetricName(value, field);
     } else if (key == "above" || key == "below") {
       if (limited) Bad(field, "either above or below, not both");
       limited = true;
       bound.above = key == "above";
-      bound.limit = Number(value, field);
+      bound.limit = Quantity(value, field);
     } else if (key == "for_s") {
-      bound.for_s = NumberIn(value, field, 0, 86400);
+      bound.for_s = QuantityIn(value, field, 0, 86400);
     } else if (key == "clear") {
-      bound.clear = Number(value, field);
+      bound.clear = Quantity(value, field);
       clear = true;
     } else if (key == "clear_for_s") {
-      bound.clear_for_s = NumberIn(value, field, 0, 86400);
+      bound.clear_for_s = QuantityIn(value, field, 0, 86400);
       clear_for = true;
     } else if (key == "probability") {
-      bound.probability = NumberIn(value, field, 0, 1);
+      bound.probability = QuantityIn(value, field, 0, 1);
     } else if (key == "fails_at") {
-      bound.fails_at = Number(value, field);
+      bound.fails_at = Quantity(value, field);
     } else if (key == "anticipate") {
       if (!value.is_boolean()) Bad(field, "true or false is needed");
       bound.anticipate = value.get<bool>();
@@ -137,11 +99,11 @@ void AddRule(const Json& json, const std::string& at, int depth, Config* config)
         }
       }
     } else if (key == "for_s") {
-      rule.for_s = NumberIn(value, field, 0, 86400);
+      rule.for_s = QuantityIn(value, field, 0, 86400);
     } else if (key == "clear_for_s") {
-      rule.clear_for_s = NumberIn(value, field, 0, 86400);
+      rule.clear_for_s = QuantityIn(value, field, 0, 86400);
     } else if (key == "probability") {
-      rule.probability = NumberIn(value, field, 0, 1);
+      rule.probability = QuantityIn(value, field, 0, 1);
     } else {
       Bad(field, "unknown field");
     }
@@ -153,9 +115,7 @@ void AddRule(const Json& json, const std::string& at, int depth, Config* config)
 }  // namespace
 
 Config ParseConfig(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) Bad("config", "not valid JSON");
-  if (!json.is_object()) Bad("config", "an object is needed");
+  const Json json = ParseObject(text);
   Config config;
   for (const auto& [key, value] : json.items()) {
     if (key == "bounds") {
@@ -167,33 +127,17 @@ Config ParseConfig(std::string_view text) {
       if (!value.is_array() || value.empty() || value.size() > 64) Bad(key, "an array of 1 to 64 rules is needed");
       for (size_t i = 0; i < value.size(); ++i) AddRule(value[i], "rules[" + std::to_string(i) + "]", 1, &config);
     } else if (key == "base_probability") {
-      config.base_probability = NumberIn(value, key, 0, 1);
+      config.base_probability = QuantityIn(value, key, 0, 1);
     } else if (key == "stale_s") {
-      config.stale_s = NumberIn(value, key, 0.1, 86400);
+      config.stale_s = QuantityIn(value, key, 0.1, 86400);
     } else if (key == "trend_s") {
-      config.trend_s = NumberIn(value, key, 1, 86400);
+      config.trend_s = QuantityIn(value, key, 1, 86400);
     } else {
       Bad(key, "unknown field");
     }
   }
   if (config.bounds.empty()) Bad("bounds", "bounds or rules are required");
   return config;
-}
-
-std::string Show(const std::string& metric, double value) {
-  char text[64];
-  if (metric.ends_with("_bytes")) {
-    const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    size_t unit = 0;
-    while (std::abs(value) >= 1024 && unit + 1 < std::size(units)) {
-      value /= 1024;
-      ++unit;
-    }
-    std::snprintf(text, sizeof text, "%.4g %s", value, units[unit]);
-  } else {
-    std::snprintf(text, sizeof text, "%.4g", value);
-  }
-  return text;
 }
 
 }  // namespace understudy::threshold

@@ -46,7 +46,4 @@ struct Config {
 // Throws sdk::BadConfig, whose message begins with the field: "bounds[0].above: ...".
 Config ParseConfig(std::string_view json);
 
-// "412 MiB" for names that end in _bytes, "93.1" otherwise.
-std::string Show(const std::string& metric, double value);
-
 }  // namespace understudy::threshold

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "predictors/builtin/config_values.h"
 #include "predictors/builtin/threshold/config.h"
 #include "predictors/builtin/threshold/rule_watch.h"
 #include "predictors/builtin/threshold/tracker.h"
@@ -12,6 +13,7 @@ namespace understudy::threshold {
 namespace {
 
 using Json = nlohmann::json;
+using predictor_config::Show;
 
 std::string Seconds(double s) {
   char text[32];

@@ -8,25 +8,21 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "understudy/predictor.hpp"
+#include "predictors/builtin/config_values.h"
 
 namespace understudy::trend {
 namespace {
 
 using Json = nlohmann::json;
+using predictor_config::Bad;
+using predictor_config::MetricName;
+using predictor_config::NumberIn;
+using predictor_config::ParseObject;
+using predictor_config::Quantity;
 
 constexpr size_t kMetricsMax = 64;
 constexpr size_t kLimitsMax = 32;
 constexpr size_t kCapacitiesMax = 3;  // 64 metrics with their capacities and the uptime must fit UNDERSTUDY_METRICS_MAX
-
-constexpr std::array<std::pair<const char*, double>, 8> kUnits = {{{"KiB", 1024.0},
-                                                                   {"MiB", 1048576.0},
-                                                                   {"GiB", 1073741824.0},
-                                                                   {"TiB", 1099511627776.0},
-                                                                   {"k", 1e3},
-                                                                   {"M", 1e6},
-                                                                   {"G", 1e9},
-                                                                   {"%", 1.0}}};
 
 // What is known of the metrics of docs/metrics.md.
 struct Known {
@@ -56,8 +52,6 @@ constexpr Known kKnown[] = {
     {"node.swap_free_bytes", true, 0, {}, false},
 };
 
-[[noreturn]] void Bad(const std::string& field, const std::string& why) { throw sdk::BadConfig(field + ": " + why); }
-
 const Known* Find(const std::string& metric) {
   for (const Known& known : kKnown) {
     if (metric == known.metric) return &known;
@@ -75,42 +69,25 @@ void TakeKnownCapacity(const Known* known, Watched* watched) {
   watched->learned = !watched->capacity && watched->capacity_metrics.empty();
 }
 
-std::string MetricName(const Json& json, const std::string& field) {
-  if (!json.is_string()) Bad(field, "a string is needed");
-  const std::string name = json.get<std::string>();
-  if (name.empty() || name.size() > UNDERSTUDY_METRIC_NAME_MAX) Bad(field, "a name of 1 to 128 bytes is needed");
-  if (name.find('*') != std::string::npos) Bad(field, "wildcards are not supported");
-  return name;
-}
-
 // 419430400, "400 MiB", "learned", or a metric's name.
 void TakeCapacity(const Json& json, const std::string& field, Watched* watched) {
-  double value = 0;
-  if (json.is_number()) {
-    value = json.get<double>();
-  } else if (json.is_string()) {
-    const std::string text = json.get<std::string>();
-    char* end = nullptr;
-    value = std::strtod(text.c_str(), &end);
-    if (end == text.c_str()) {
-      if (text == "learned") {
-        watched->learned = true;
-      } else {
-        watched->capacity_metrics.push_back(MetricName(json, field));
-      }
-      return;
-    }
-    std::string unit = end;
-    while (!unit.empty() && unit.front() == ' ') unit.erase(0, 1);
-    const auto* found =
-        std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& known) { return unit == known.first; });
-    if (!unit.empty() && found == kUnits.end()) {
-      Bad(field, "unknown unit \"" + unit + "\"; known are KiB, MiB, GiB, TiB, k, M, G, %");
-    }
-    if (!unit.empty()) value *= found->second;
-  } else {
+  if (!json.is_number() && !json.is_string()) {
     Bad(field, "a number, a string like \"400 MiB\", a metric's name, \"learned\", or an array of these is needed");
   }
+  if (json == "learned") {
+    watched->learned = true;
+    return;
+  }
+  if (json.is_string()) {
+    const std::string text = json.get<std::string>();
+    char* end = nullptr;
+    std::strtod(text.c_str(), &end);
+    if (end == text.c_str()) {
+      watched->capacity_metrics.push_back(MetricName(json, field));
+      return;
+    }
+  }
+  const double value = Quantity(json, field);
   if (!(std::abs(value) <= 1e18)) Bad(field, "not between -1e18 and 1e18");
   if (watched->capacity) Bad(field, "one number at most");
   watched->capacity = value;
@@ -155,17 +132,6 @@ Watched ParseWatched(const Json& json, const std::string& at) {
   return watched;
 }
 
-double NumberIn(const Json& json, const std::string& field, double low, double high) {
-  if (!json.is_number()) Bad(field, "a number is needed");
-  const double value = json.get<double>();
-  if (!(value >= low && value <= high)) {
-    char text[96];
-    std::snprintf(text, sizeof text, "%g is not between %g and %g", value, low, high);
-    Bad(field, text);
-  }
-  return value;
-}
-
 // The list of docs/predictors.md, with what `limits` adds to it or says otherwise.
 void TakeDefaults(const Json* limits, Config* config) {
   for (const Known& known : kKnown) {
@@ -202,9 +168,7 @@ void TakeDefaults(const Json* limits, Config* config) {
 }  // namespace
 
 Config ParseConfig(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) Bad("config", "not valid JSON");
-  if (!json.is_object()) Bad("config", "an object is needed");
+  const Json json = ParseObject(text);
   Config config;
   const Json* limits = nullptr;
   for (const auto& [key, value] : json.items()) {
@@ -234,23 +198,6 @@ Config ParseConfig(std::string_view text) {
   if (limits && !config.metrics.empty()) Bad("limits", "goes with \"auto\" only; metrics have their own capacity");
   if (config.metrics.empty()) TakeDefaults(limits, &config);
   return config;
-}
-
-std::string Show(const std::string& metric, double value) {
-  char text[64];
-  if (metric.ends_with("_bytes")) {
-    const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    size_t unit = 0;
-    while (std::abs(value) >= 1024 && unit + 1 < std::size(units)) {
-      value /= 1024;
-      ++unit;
-    }
-    std::snprintf(text, sizeof text, "%.*f %s", std::abs(value) < 100 && value != std::floor(value) ? 1 : 0, value,
-                  units[unit]);
-  } else {
-    std::snprintf(text, sizeof text, "%.4g", value);
-  }
-  return text;
 }
 
 std::string ShowTime(double s) {

@@ -26,8 +26,6 @@ struct Config {
 // Throws sdk::BadConfig, whose message begins with the field: "metrics[0].capacity: ...".
 Config ParseConfig(std::string_view json);
 
-// "412 MiB" for names that end in _bytes, "93.1" otherwise.
-std::string Show(const std::string& metric, double value);
 // "41 s", "12 min", "3.4 h", "2.1 d".
 std::string ShowTime(double s);
 

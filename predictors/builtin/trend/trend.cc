@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 
+#include "predictors/builtin/config_values.h"
 #include "predictors/builtin/trend/config.h"
 #include "predictors/builtin/trend/learned.h"
 #include "predictors/builtin/trend/watch.h"
@@ -13,6 +14,8 @@
 
 namespace understudy::trend {
 namespace {
+
+using predictor_config::Show;
 
 constexpr uint32_t kStateVersion = 3;
 // What growth is worth that has not proven itself: below every threshold a service is moved for.

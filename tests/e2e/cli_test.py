@@ -59,8 +59,12 @@ class CommandTest(unittest.TestCase):
         self.assertNotIn("\033", text)
 
     def test_forecasts_arrive(self):
-        forecast = self.cluster.wait("a forecast of threshold", 30, lambda status: (serving(status, "kv") or {}).get("forecast"))
-        self.assertEqual(forecast["predictor"], "threshold")
+        def combined(status):
+            forecast = (serving(status, "kv") or {}).get("forecast") or {}
+            return forecast if forecast.get("status") == "OK" else None
+        forecast = self.cluster.wait("a forecast of all predictors together", 30, combined)
+        self.assertEqual(forecast["predictor"], "ensemble")
+        self.assertIn("threshold", forecast["reason"])  # whose word it is
 
     def test_logs(self):
         log = json.loads(self.cluster.command("logs", "kv", "--json").stdout)["logs"][0]

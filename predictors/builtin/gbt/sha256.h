@@ -1,25 +1,24 @@
-// SHA-256 (FIPS 180-4), for the checksum of model files and the hash of training data. Pure; any thread.
+// SHA-256, for the checksum of model files and the hash of training data: OpenSSL's.
 #pragma once
 
-#include <array>
-#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 namespace understudy::gbt {
 
+// Not thread-safe; any thread.
 class Sha256 {
  public:
+  Sha256();
+  ~Sha256();
   void Add(std::string_view bytes);
   // 64 lower-case hexadecimal digits. Once, after which nothing may be added.
   std::string Finish();
 
  private:
-  void Block(const uint8_t* block);
-  std::array<uint32_t, 8> state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                    0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  std::array<uint8_t, 64> pending_ = {};
-  uint64_t bytes_ = 0;
+  struct Context;
+  std::unique_ptr<Context> context_;
 };
 
 std::string Sha256Hex(std::string_view bytes);

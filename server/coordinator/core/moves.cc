@@ -205,6 +205,13 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
     WakeIn(options_.command_retry_ms);
     return;
   }
+  // The owner itself was chosen, and its answer to this move's command is that it writes in the open epoch already: it
+  // was taken for dead, and lives. No later epoch will come that could end the move.
+  if (sent != target.sent.end() && sent->second.done && !failed && sent->second.at >= service.move_began &&
+      service.owner == target.name && app.role == AppRole::kPrimary && app.epoch == service.epoch && app.may_serve) {
+    Finish(service, target);
+    return;
+  }
   Command command = MakeCommand(CommandKind::kTakeOver, service);
   command.epoch = service.epoch;
   command.accept_data_loss = accept_loss;
@@ -399,8 +406,9 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
     if (move.from != primary.name && (!old.alive || old.HasProcess()) && old.pid != 0) {
       plan.restarts.push_back({move.from, old.pid, old.start_ticks});
     }
-    out_->feedback.push_back(
-        {name, move.kind == MoveKind::kPlanned ? OutcomeKind::kMoved : OutcomeKind::kFailed, record.lead_s});
+    if (move.from != primary.name)
+      out_->feedback.push_back(
+          {name, move.kind == MoveKind::kPlanned ? OutcomeKind::kMoved : OutcomeKind::kFailed, record.lead_s});
     moves_.push_back(record);
     if (moves_.size() > options_.moves_max) moves_.pop_front();
   }

@@ -39,7 +39,7 @@ class Leak(Fault):
     name = "leak"
 
     def start(self, run):
-        free = self.memory_limit - run.metric("proc.rss_bytes", 40 * MIB) - self.teeth_bytes
+        free = self.memory_limit - run.rss_bytes(40 * MIB) - self.teeth_bytes
         run.debug("LEAK", max(MIB, int(free / self.seconds)))
 
 
@@ -48,7 +48,7 @@ class AcceleratingLeak(Fault):
     name = "accelerating_leak"
 
     def start(self, run):
-        self.free = self.memory_limit - run.metric("proc.rss_bytes", 40 * MIB) - self.teeth_bytes
+        self.free = self.memory_limit - run.rss_bytes(40 * MIB) - self.teeth_bytes
 
     def advance(self, run, at):
         run.debug("LEAK", max(MIB // 4, int(2 * at * self.free / self.seconds)))

@@ -29,9 +29,9 @@ DIED = "the process died"
 class Run:
     """One server from its start to its failure, or, without a fault, for as long."""
 
-    def __init__(self, options, name, fault_class, seed):
+    def __init__(self, options, name, fault_class):
         self.options, self.name = options, name
-        self.rng = random.Random(seed)
+        self.rng = random.Random(name)
         self.calm_s = self.rng.uniform(*options.calm)         # before the fault begins
         self.seconds = self.rng.uniform(*options.to_failure)  # from then to the failure
         self.fault = fault_class(self.rng, self.seconds)
@@ -42,9 +42,8 @@ class Run:
         self.endpoint = None
         self.pid = 0
 
-    def metric(self, name, fallback):
+    def rss_bytes(self, fallback):
         """What the server uses now, read where the agent reads it."""
-        assert name == "proc.rss_bytes"
         try:
             for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
                 if line.startswith("VmRSS:"):
@@ -175,12 +174,12 @@ def cut(data, out, name, started_unix, end, after_s=1):
     (out / f"{name}.events.json").write_text(json.dumps(events, indent=1) + "\n", encoding="utf-8")
 
 
-def one(options, name, fault_class, seed, cancelled):
-    """Plays and records one run; returns a line about it, and whether it went as it should."""
+def one(options, name, fault_class, cancelled):
+    """Plays and records one run, whose name is its seed; returns a line about it, and whether it went as it should."""
     if cancelled.is_set():
         return f"{name}: not begun", False
     began = time.time()
-    run = Run(options, name, fault_class, seed)
+    run = Run(options, name, fault_class)
     try:
         run.start()
         started = time.time()
@@ -232,8 +231,8 @@ def main():
             parser.error(f"{options.build}/bin/{program} is missing: build first")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    runs = [(f"healthy-{seed}", Fault, seed) for seed in range(options.seed, options.seed + options.healthy)]
-    runs += [(f"{name}-{seed}", FAULTS[name], seed) for seed in range(options.seed, options.seed + options.runs)
+    runs = [(f"healthy-{seed}", Fault) for seed in range(options.seed, options.seed + options.healthy)]
+    runs += [(f"{name}-{seed}", FAULTS[name]) for seed in range(options.seed, options.seed + options.runs)
              for name in options.faults.split(",") if name]
     cancelled = threading.Event()
 
@@ -246,7 +245,7 @@ def main():
 
     bad = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        tasks = [pool.submit(one, options, name, fault, f"{name}", cancelled) for name, fault, _ in runs]
+        tasks = [pool.submit(one, options, name, fault, cancelled) for name, fault in runs]
         for done, task in enumerate(concurrent.futures.as_completed(tasks), 1):
             line, good = task.result()
             bad += not good

@@ -406,9 +406,10 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
     if (move.from != primary.name && (!old.alive || old.HasProcess()) && old.pid != 0) {
       plan.restarts.push_back({move.from, old.pid, old.start_ticks});
     }
-    if (move.from != primary.name)
+    if (move.from != primary.name) {  // else nothing failed
       out_->feedback.push_back(
           {name, move.kind == MoveKind::kPlanned ? OutcomeKind::kMoved : OutcomeKind::kFailed, record.lead_s});
+    }
     moves_.push_back(record);
     if (moves_.size() > options_.moves_max) moves_.pop_front();
   }

@@ -1,5 +1,7 @@
 #include "predictors/host/model_file.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -48,6 +50,20 @@ Result<std::string> ResolveModelFile(const std::string& config) {
   json.erase("model_file");
   json["model"] = std::move(model);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ModelFilePath(const std::string& config) {
+  if (config.find("model_file") == std::string::npos) return "";
+  const Json json = Json::parse(config, nullptr, /*allow_exceptions=*/false);
+  const auto found = json.find("model_file");
+  return json.is_object() && found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+ModelFileStamp StampModelFile(const std::string& path) {
+  struct stat seen = {};
+  if (stat(path.c_str(), &seen) != 0) return {};
+  const auto ns = [](const timespec& time) { return time.tv_sec * int64_t{1'000'000'000} + time.tv_nsec; };
+  return {seen.st_dev, seen.st_ino, seen.st_size, ns(seen.st_mtim), ns(seen.st_ctim)};
 }
 
 }  // namespace understudy

@@ -165,6 +165,8 @@ std::unique_ptr<PluginInstance> PluginInstance::Create(const PluginLibrary* libr
                                                        PluginAnswer* why) {
   std::unique_ptr<PluginInstance> instance(new PluginInstance(library, std::move(config), seed));
   *why = instance->Open();
+  // Only for a reset by making it anew: it may hold a whole model, and there is one instance a primary.
+  if (library->api().reset != nullptr) std::string().swap(instance->config_);
   return why->ok() ? std::move(instance) : nullptr;
 }
 

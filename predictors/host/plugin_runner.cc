@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "log/env/logging.h"
-#include "predictors/host/model_file.h"
 
 namespace understudy {
 namespace {
@@ -14,6 +13,7 @@ namespace {
 constexpr size_t kFeedbackMax = 16;
 constexpr int64_t kSaveEveryMs = 60'000;
 constexpr int kLogLinesAMinute = 20;
+constexpr int64_t kModelFilesEveryMs = 2'000;
 
 // Of one batch; a round of many primaries takes several. Frames are bounded by kWorkerFrameBytesMax both ways: what is
 // asked is counted here, and the answer to a question has 16 forecasts of less than 350 bytes at most.
@@ -53,6 +53,7 @@ void PluginRunner::AddInstance(uint64_t id, const std::string& primary, const st
   Instance& instance = instances_[id];
   instance.primary = primary;
   instance.config = config;
+  instance.model_path = ModelFilePath(config);
   if (state_ == State::kDown && deadline_ == Instant::Never()) {
     Start(now);
   } else {
@@ -104,6 +105,7 @@ void PluginRunner::StartRound(uint64_t round, Instant now, const std::vector<int
   round_ = Round{round, now, horizons_ms, {}, 0, false};
   for (const auto& [id, instance] : instances_) round_->waiting.insert(round_->waiting.end(), id);
   if (state_ == State::kDown) return AnswerAll(ForecastStatus::kAbstain, why_down_);
+  FollowModelFiles(now);
   const std::set<uint64_t> all = round_->waiting;
   for (uint64_t id : all) {
     const Instance& instance = instances_.at(id);
@@ -219,9 +221,11 @@ bool PluginRunner::SendSetup(Instant now) {
   }
   std::vector<std::pair<uint64_t, Status>> refused;
   size_t bytes = 0;
-  for (const auto& [id, instance] : instances_) {
+  for (auto& [id, instance] : instances_) {
     if (instance.created || !instance.refused.empty()) continue;
-    // Read each time, and not kept: a model is large, and all primaries of a fleet may have the same.
+    // Read each time, and not kept: a model is large, and all primaries of a fleet may have the same. The stamp is
+    // older than what is read: a change in between is seen later.
+    if (!instance.model_path.empty()) instance.model = StampModelFile(instance.model_path);
     Result<std::string> config = ResolveModelFile(instance.config);
     if (!config.ok()) {
       refused.emplace_back(id, config.status());
@@ -245,15 +249,40 @@ bool PluginRunner::SendSetup(Instant now) {
   return true;
 }
 
-// The instance abstains from now on, until its configuration is changed.
+// The instance abstains from now on, until its configuration or its model file is changed.
 void PluginRunner::Refuse(uint64_t id, const Status& why) {
   Instance& instance = instances_.at(id);
   const bool config = why.code() == StatusCode::kInvalidArgument;
   instance.refused = (config ? "bad configuration: " : "cannot be made: ") + why.message();
   if (instance.refused.size() > 500) instance.refused.resize(500);
+  instance.alerted = true;
   sink_->OnCreated(id, why);
   sink_->OnAlert(name_, instance.primary, instance.refused + "; its forecasts are ABSTAIN", false);
   Answer(id, ForecastStatus::kAbstain, instance.refused);
+}
+
+void PluginRunner::FollowModelFiles(Instant now) {
+  if (now - models_looked_at_ < kModelFilesEveryMs * kNsPerMs) return;
+  models_looked_at_ = now;
+  std::map<std::string, ModelFileStamp> stamps;  // a fleet has few files
+  for (auto& [id, instance] : instances_) {
+    // One that is being made is looked at when it is.
+    if (instance.model_path.empty() || (!instance.created && instance.refused.empty())) continue;
+    const auto [stamp, first] = stamps.try_emplace(instance.model_path);
+    if (first) stamp->second = StampModelFile(instance.model_path);
+    if (stamp->second == instance.model) continue;
+    if (instance.created) {
+      // One that works is not given up for a file that is gone, or only half written.
+      instance.model = stamp->second;
+      if (!ResolveModelFile(instance.config).ok()) continue;
+      to_destroy_.push_back(id);
+      instance.created = false;
+      instance.saved.clear();
+    }
+    instance.refused.clear();
+    LogInfo("predictor",
+            name_ + ": " + instance.primary + ": " + instance.model_path + " has changed and is read again");
+  }
 }
 
 std::vector<PluginSample> PluginRunner::TakeSamples(Instance* instance, int64_t now_ns) {
@@ -374,6 +403,9 @@ void PluginRunner::OnResult(const WorkerOp& op, WorkerResult& result, bool late,
         instance.created = true;
         instance.metrics = std::move(result.metrics);
         instance.saved_at = now;
+        if (std::exchange(instance.alerted, false)) {
+          sink_->OnAlert(name_, instance.primary, "its model file is good", true);
+        }
         sink_->OnCreated(op.instance, Status::Ok());
       } else {
         const bool config = result.code == UNDERSTUDY_BAD_CONFIG;

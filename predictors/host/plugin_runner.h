@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "predictors/host/breaker.h"
+#include "predictors/host/model_file.h"
 #include "predictors/host/predictor_host.h"
 #include "predictors/host/wire.h"
 #include "predictors/host/worker.h"
@@ -28,7 +29,8 @@ class PluginRunner {
     virtual ~Sink() = default;
     // The answer of one instance in one round; each exactly once.
     virtual void OnAnswer(uint64_t round, uint64_t instance, std::vector<Forecast> forecasts) = 0;
-    // The instance was made, or why not: this time (it is tried again) or, kInvalidArgument, for good.
+    // The instance was made, or why not: this time (it is tried again) or, kInvalidArgument, until its configuration or
+    // its model file is changed. Again after each change of that file.
     virtual void OnCreated(uint64_t instance, const Status& status) = 0;
     virtual void OnAlert(const std::string& plugin, const std::string& primary, const std::string& text,
                          bool resolved) = 0;
@@ -66,9 +68,12 @@ class PluginRunner {
   enum class State { kDown, kLoading, kUp };
   struct Instance {
     std::string primary, config;
+    std::string model_path;  // that `config` names; or empty
+    ModelFileStamp model;    // of the file when it was last read
     bool created = false;
-    std::string refused;  // why the plugin does not want it; then it abstains for good
-    bool faulty = false;  // its last answer was impossible; alerted
+    std::string refused;   // why the plugin does not want it; then it abstains until its model file changes
+    bool alerted = false;  // that it is refused
+    bool faulty = false;   // its last answer was impossible; alerted
     std::vector<std::string> metrics;
     std::deque<std::pair<int64_t, std::shared_ptr<const NodeSample>>> samples;
     int64_t last_sample_ns = INT64_MIN;
@@ -91,6 +96,8 @@ class PluginRunner {
   void SendNext(Instant now);
   bool SendSetup(Instant now);
   void Refuse(uint64_t id, const Status& why);
+  // Instances whose model file is another one now are made anew.
+  void FollowModelFiles(Instant now);
   // False when all have been asked.
   bool SendRound(Instant now);
   bool SendSave(Instant now);
@@ -123,6 +130,7 @@ class PluginRunner {
   int missed_ = 0;  // deadlines in a row
   int log_lines_ = 0;
   Instant log_since_;
+  Instant models_looked_at_;
 };
 
 }  // namespace understudy

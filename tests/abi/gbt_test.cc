@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <future>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "log/env/clock.h"
@@ -258,6 +259,63 @@ TEST(GbtInAChild, ReadsItsModelAndForecasts) {
   }
   ASSERT_EQ(last.status, ForecastStatus::kOk) << last.reason;
   EXPECT_GT(last.probability, 0.5) << last.reason;
+}
+
+// A coordinator whose machine does not have the model yet, or gets a better one.
+TEST(GbtInAChild, TakesAModelFileThatComesLaterOrChanges) {
+  const std::string path = testing::TempDir() + "late_model." + std::to_string(getpid());
+  const auto write = [&](const std::string& text) { ASSERT_TRUE(ReplaceFile(SystemFileSystem(), path, text).ok()); };
+  PredictorHostOptions options;
+  options.clock = SystemClock();
+  options.plugin_folders = {PLUGINS};
+  options.helper = HELPER;
+  options.call_deadline_ms = 10'000;
+  options.start_deadline_ms = 30'000;
+  std::mutex mutex;
+  std::vector<std::string> alerts, resolved;
+  const auto host = NewChildProcessPredictorHost(options);
+  host->SetOnAlert([&](const PredictorAlert& alert) {
+    std::lock_guard lock(mutex);
+    (alert.resolved ? resolved : alerts).push_back(alert.primary + ": " + alert.text);
+  });
+  host->Configure("kv", {{"gbt", Json({{"model_file", path}}).dump()}});
+  Instant now = SystemClock()->Now();
+  // Each round is 10 s later than the one before: files are looked at in each.
+  const auto predict = [&] {
+    now = now + 10 * kNsPerSecond;
+    std::promise<PredictorHost::Forecasts> done;
+    host->Predict(now, {60'000}, [&](PredictorHost::Forecasts forecasts) { done.set_value(std::move(forecasts)); });
+    return done.get_future().get().at("kv").at(0);
+  };
+  const auto until = [&](const std::string& reason) {
+    Forecast last;
+    for (int asked = 0; asked < 3000; ++asked) {
+      last = predict();
+      if (last.reason.find(reason) != std::string::npos) return last.status;
+    }
+    ADD_FAILURE() << "not \"" << reason << "\" but " << last.reason;
+    return last.status;
+  };
+  EXPECT_EQ(until("no such file"), ForecastStatus::kAbstain);
+  write("{\"format\": ");
+  EXPECT_EQ(until("cut off, damaged or no model"), ForecastStatus::kAbstain);
+  write(ModelText());
+  EXPECT_EQ(until("no sample yet"), ForecastStatus::kWarming);
+  // One that works is kept while the file is no JSON, or gone.
+  write("{\"format\": ");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(predict().reason, "no sample yet");
+  std::filesystem::remove(path);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(predict().reason, "no sample yet");
+  Json other = Json::parse(ModelText());
+  other["cap_s"] = 1;
+  write(other.dump());
+  EXPECT_EQ(until("model.checksum"), ForecastStatus::kAbstain);
+  write(ModelText());
+  EXPECT_EQ(until("no sample yet"), ForecastStatus::kWarming);
+  std::filesystem::remove(path);
+  std::lock_guard lock(mutex);
+  EXPECT_EQ(alerts.size(), 3U);  // no file, half of one, a changed one
+  EXPECT_EQ(resolved, (std::vector<std::string>(2, "kv: its model file is good")));
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ class Booster {
  private:
   Booster() = default;
   void* handle_ = nullptr;
+  void* row_ = nullptr;  // XGBoost's view of what is asked about
   size_t features_ = 0;
   std::string objective_;
 };

@@ -175,7 +175,7 @@ class Core {
   void AdvanceTakeOver(ServiceState& service, NodeState& target);
   void AdvancePlanned(ServiceState& service, NodeState& target);
   bool TargetLost(const ServiceState& service, const NodeState& target, std::string* why) const;
-  void Retarget(ServiceState& service, const std::string& why);
+  void Retarget(ServiceState& service, const std::string& why, bool counts = true);
   void AbortPlanned(ServiceState& service, const std::string& why);
   void BecomeUnplanned(ServiceState& service, const std::string& why);
   void Finish(ServiceState& service, NodeState& primary);
@@ -185,6 +185,9 @@ class Core {
   // placement.cc: who may take what
   // Primary, spare, target or being restarted, of any service but the one named.
   bool IsTaken(const std::string& node, const std::string& except_service) const;
+  // Another service has come to use a node that a plan gives to `service`, which does not use it yet. Two plans name one
+  // node when what an earlier leader decided last was not written.
+  bool LostToAnother(const ServiceState& service, const NodeState& node, std::string* why) const;
   bool Carries(const NodeState& node, const ServiceSpec& spec) const;
   bool CanStart(const NodeState& node, const ServiceSpec& spec) const;
   bool RunsProgramOf(const NodeState& node, const ServiceSpec& spec) const;

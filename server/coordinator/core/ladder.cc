@@ -117,8 +117,11 @@ void Core::Climb(ServiceState& service) {
       service.spec.standby || inherited || asked_for ? std::max(permit.rung, policy::Rung::kMirror) : permit.rung;
   if (!plan.spare.empty()) {
     NodeState& spare = Node(plan.spare);
+    std::string why;
     if (Missing(spare)) {
       Unassign(service, "spare_lost", "node " + spare.name + " is missing");
+    } else if (LostToAnother(service, spare, &why)) {
+      Unassign(service, "spare_lost", why);
     } else if (spare.alive && !spare.HasProcess() && !CanStart(spare, service.spec)) {
       Unassign(service, "spare_lost", "its process ended: " + spare.report.exit_reason);
     } else if (!wanted) {

@@ -144,6 +144,10 @@ void Core::AdvanceMove(ServiceState& service) {
 }
 
 void Core::AdvanceStart(ServiceState& service, NodeState& target) {
+  if (std::string why; LostToAnother(service, target, &why)) {
+    Retarget(service, why, false);
+    return;
+  }
   if (Missing(target)) {
     Retarget(service, "node " + target.name + " is missing");
     return;
@@ -183,6 +187,10 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
   const Move& move = service.plan.move;
   const std::string& name = service.spec.name;
   std::string why;
+  if (LostToAnother(service, target, &why)) {
+    Retarget(service, why, false);
+    return;
+  }
   if (TargetLost(service, target, &why)) {
     Retarget(service, why);
     return;
@@ -231,7 +239,7 @@ void Core::AdvancePlanned(ServiceState& service, NodeState& target) {
     EnterStep(service, MoveStep::kAdopt);
   }
   if (move.step == MoveStep::kAdopt) {
-    if (target_lost) {
+    if (target_lost || LostToAnother(service, target, &lost)) {
       BecomeUnplanned(service, lost);
     } else if (Passed(service.step_began, options_.adopt_timeout_ms) && target.AppUp() &&
                target.report.app.role != AppRole::kPromoting) {
@@ -320,14 +328,14 @@ void Core::BecomeUnplanned(ServiceState& service, const std::string& why) {
 }
 
 // The target cannot do it: another, or the same again after a pause that grows.
-void Core::Retarget(ServiceState& service, const std::string& why) {
+void Core::Retarget(ServiceState& service, const std::string& why, bool counts) {
   Move& move = service.plan.move;
   const std::string& name = service.spec.name;
   const std::string failed = std::exchange(move.to, "");
   Forget(Node(failed), name, CommandKind::kTakeOver);
   if (service.plan.spare == failed) service.plan.spare.clear();
   service.trouble = why;
-  if (move.step != MoveStep::kStart) ++service.recoveries_failed;
+  if (counts && move.step != MoveStep::kStart) ++service.recoveries_failed;
   EnterStep(service, MoveStep::kStart);
   Event& event = Record("target_failed", name, failed, why);
   event.details.emplace_back("failures", int64_t{service.recoveries_failed});

@@ -16,6 +16,25 @@ bool Core::IsTaken(const std::string& node, const std::string& except_service) c
   return false;
 }
 
+bool Core::LostToAnother(const ServiceState& service, const NodeState& node, std::string* why) const {
+  if (!node.heard && !Missing(node)) return false;  // it may follow this service's log
+  const AppReport& app = node.report.app;
+  const bool runs = node.report.has_app && node.HasProcess();
+  if (runs && app.service == service.spec.name) return false;
+  if (runs && !app.service.empty() && app.role >= AppRole::kPromoting) {  // nothing but its end releases it
+    *why = node.name + " serves " + app.service;
+    return true;
+  }
+  const auto it = claims_.find(node.name);
+  if (it == claims_.end()) return false;
+  for (const Claim& claim : it->second) {
+    if (claim.service == &service) continue;
+    *why = node.name + " is used by " + claim.service->spec.name;
+    return true;
+  }
+  return false;
+}
+
 bool Core::Carries(const NodeState& node, const ServiceSpec& spec) const {
   for (const auto& [key, value] : spec.labels) {
     const auto& labels = node.report.labels;
@@ -47,7 +66,7 @@ int Core::Fitness(const ServiceState& service, const NodeState& node) const {
   if (!node.report.has_app) return node.app_seen ? 0 : 15;
   const AppReport& app = node.report.app;
   if (app.service.empty()) return 30;
-  if (app.service != spec.name) return 20;  // released a moment ago: it will be WARM
+  if (app.service != spec.name) return app.role >= AppRole::kPromoting ? 0 : 20;  // released: it will be WARM
   switch (app.role) {
     case AppRole::kWarm:
       return 30;

@@ -432,6 +432,8 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     plan.term = term_ + 1;
     stored = {EncodePlan(plan), ++version_};
     Feed({MetadataChanged{MetadataKind::kPlan, node, stored.value, stored.version}, 0});
+  } else if (verb == "plan") {  // plan SERVICE JSON: stands in the metadata, for the next leader
+    metadata_[{MetadataKind::kPlan, node}] = {Rest(line, 2), ++version_};
   } else if (verb == "restart" || verb == "elect") {  // elect NAME: the leader is lost, and that one leads
     if (verb == "elect") options_.name = node;
     for (const auto& [name, report] : nodes_) silent_.insert(name);  // heard when they report again

@@ -23,6 +23,8 @@ struct CheckpointTarget {
   EpochEntry epoch;              // ours: its disks get copies, at least its ack_quorum must have them
   // Calls back (strand held) when the commit of this epoch has reached `lsn`, or with what keeps it from that.
   std::function<void(Lsn lsn, std::function<void(Status)>)> when_committed;
+  // For disks slower than a quorum of them, beyond as much time as the quorum needs: then they are left behind.
+  int64_t patience_ms = 5'000;
 };
 
 // Writes `snapshot`, the state at `lsn`, to the epoch's disks; lists it in the chain once enough copies are durable and

@@ -14,7 +14,9 @@ namespace {
 
 constexpr uint32_t kChunkBytes = 1u << 20;
 constexpr size_t kChunksAhead = 4;
-constexpr int64_t kChunkTimeoutMs = 10'000;
+// A disk that hangs is left soon for another one. When none answers so fast, all of them get longer.
+constexpr int64_t kChunkTimeoutMs = 2'000;
+constexpr int64_t kChunkTimeoutMsMax = 10'000;
 
 class RemoteCheckpointReader : public CheckpointReader {
  public:
@@ -53,11 +55,11 @@ class RemoteCheckpointReader : public CheckpointReader {
     request.id = checkpoint_.id;
     request.offset = offset;
     request.bytes_max = static_cast<uint32_t>(std::min<uint64_t>(kChunkBytes, checkpoint_.bytes - offset));
-    runtime_->Run([cluster = cluster_, ask, request] {
-      cluster->AddressOf(request.disk, [cluster, ask, request](Result<std::string> address) {
+    runtime_->Run([cluster = cluster_, ask, request, timeout_ms = timeout_ms_] {
+      cluster->AddressOf(request.disk, [cluster, ask, request, timeout_ms](Result<std::string> address) {
         auto finish = [ask](Result<CheckpointReadResponse> response) { ask->promise.set_value(std::move(response)); };
         if (!address.ok()) return finish(address.status());
-        cluster->LogServer(*address, Traffic::kBulk)->CheckpointRead(request, kChunkTimeoutMs, finish);
+        cluster->LogServer(*address, Traffic::kBulk)->CheckpointRead(request, timeout_ms, finish);
       });
     });
     return ask;
@@ -76,10 +78,11 @@ class RemoteCheckpointReader : public CheckpointReader {
     return Status::Ok();
   }
 
-  // A disk that fails is left for the next one; when all have failed, the last one's reason is the answer.
+  // A disk that fails is left for the next one; when all have failed twice, the last one's reason is the answer.
   Status NextChunk() {
     Status why(StatusCode::kNotFound, "the checkpoint is on no disk");
-    for (size_t tries = 0; tries < checkpoint_.disks.size(); ++tries) {
+    for (size_t tries = 0; tries < 2 * checkpoint_.disks.size(); ++tries) {
+      if (tries == checkpoint_.disks.size()) timeout_ms_ = kChunkTimeoutMsMax;
       for (uint64_t next = ahead_.empty() ? offset_ : ahead_.back()->offset + kChunkBytes;
            ahead_.size() < kChunksAhead && next < checkpoint_.bytes; next += kChunkBytes) {
         ahead_.push_back(Begin(next, checkpoint_.disks[disk_]));
@@ -108,6 +111,7 @@ class RemoteCheckpointReader : public CheckpointReader {
   const LogId log_;
   const CheckpointEntry checkpoint_;
   size_t disk_ = 0;
+  int64_t timeout_ms_ = kChunkTimeoutMs;
   std::deque<std::shared_ptr<Ask>> ahead_;
   uint64_t offset_ = 0;  // of what comes after current_
   std::string current_;

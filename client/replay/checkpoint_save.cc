@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -6,6 +7,7 @@
 #include <utility>
 
 #include "client/replay/checkpoint_io.h"
+#include "log/env/logging.h"
 #include "log/epoch/retention.h"
 #include "log/format/crc32c.h"
 
@@ -16,7 +18,7 @@ constexpr size_t kChunkBytes = 1u << 20;
 constexpr size_t kChunksInFlight = 4;  // per disk
 constexpr int64_t kChunkTimeoutMs = 30'000;
 
-// One disk's copy. A disk that fails once gets nothing more.
+// One disk's copy. A disk that fails once, or is left behind, gets nothing more: repair makes its copy good.
 struct Copy {
   DiskId disk;
   size_t in_flight = 0;
@@ -32,7 +34,7 @@ struct Copies {
 
 class ChunkedWriter : public CheckpointWriter {
  public:
-  ChunkedWriter(const CheckpointTarget& target, uint64_t id) : target_(target), id_(id) {
+  ChunkedWriter(const CheckpointTarget& target, uint64_t id) : target_(target), id_(id), began_(Now()) {
     for (const ReplicaRef& replica : target.epoch.disks) copies_->disks.push_back({replica.disk, 0, {}});
   }
 
@@ -50,14 +52,17 @@ class ChunkedWriter : public CheckpointWriter {
   Result<std::vector<DiskId>> Finish() {
     UNDERSTUDY_RETURN_IF_ERROR(Flush(true));
     std::unique_lock<std::mutex> lock(copies_->mutex);
-    copies_->answered.wait(lock, [this] {
-      return std::all_of(copies_->disks.begin(), copies_->disks.end(),
-                         [](const Copy& copy) { return copy.in_flight == 0 || !copy.failed.ok(); });
-    });
+    WaitForAll(&lock, [](const Copy& copy) { return copy.in_flight == 0; });
     UNDERSTUDY_RETURN_IF_ERROR(EnoughLeft());
     std::vector<DiskId> durable;
     for (const Copy& copy : copies_->disks) {
-      if (copy.failed.ok()) durable.push_back(copy.disk);
+      if (copy.failed.ok()) {
+        durable.push_back(copy.disk);
+      } else {
+        LogWarning("checkpoint", "checkpoint " + std::to_string(id_) + " of log " +
+                                     std::to_string(target_.chains->log().value()) + " has no copy on disk " +
+                                     ToHex(copy.disk) + " until repair makes one: " + copy.failed.ToString());
+      }
     }
     return durable;
   }
@@ -85,19 +90,46 @@ class ChunkedWriter : public CheckpointWriter {
     chunk.last = last;
     offset_ += chunk.bytes.size();
     buffer_.clear();
-    for (size_t i = 0; i < copies_->disks.size(); ++i) {
-      {
-        std::unique_lock<std::mutex> lock(copies_->mutex);
-        Copy& copy = copies_->disks[i];
-        copies_->answered.wait(lock, [&] { return copy.in_flight < kChunksInFlight || !copy.failed.ok(); });
-        if (!copy.failed.ok()) continue;
-        ++copy.in_flight;
-        chunk.disk = copy.disk;
+    std::vector<size_t> to;
+    {
+      std::unique_lock<std::mutex> lock(copies_->mutex);
+      WaitForAll(&lock, [](const Copy& copy) { return copy.in_flight < kChunksInFlight; });
+      UNDERSTUDY_RETURN_IF_ERROR(EnoughLeft());
+      for (size_t i = 0; i < copies_->disks.size(); ++i) {
+        if (!copies_->disks[i].failed.ok()) continue;
+        ++copies_->disks[i].in_flight;
+        to.push_back(i);
       }
+    }
+    for (const size_t i : to) {
+      chunk.disk = copies_->disks[i].disk;
       Send(i, chunk);
     }
-    const std::lock_guard<std::mutex> lock(copies_->mutex);
-    return EnoughLeft();
+    return Status::Ok();
+  }
+
+  // Until all that still count are `ready`. Those that are not when a quorum is are waited for only so long, and then
+  // left behind: a disk that hardly works must not keep the log from being trimmed.
+  void WaitForAll(std::unique_lock<std::mutex>* lock, const std::function<bool(const Copy&)>& ready) {
+    const auto count = [&](bool wanted) {
+      return std::count_if(copies_->disks.begin(), copies_->disks.end(),
+                           [&](const Copy& copy) { return copy.failed.ok() && ready(copy) == wanted; });
+    };
+    const auto all = [&] { return count(false) == 0; };
+    const auto quorum = [&] { return count(true) >= target_.epoch.ack_quorum; };
+    while (!all()) {
+      copies_->answered.wait(*lock, [&] { return all() || quorum(); });
+      const Instant now = Now();
+      // As long again as the work itself has taken, and the patience on top.
+      const int64_t left_ns = target_.patience_ms * kNsPerMs + (now - began_) - 2 * waited_ns_;
+      copies_->answered.wait_for(*lock, std::chrono::nanoseconds(std::max<int64_t>(0, left_ns)),
+                                 [&] { return all() || !quorum(); });
+      waited_ns_ += Now() - now;
+      if (Now() - now < left_ns || !quorum()) continue;
+      for (Copy& copy : copies_->disks) {
+        if (copy.failed.ok() && !ready(copy)) copy.failed = {StatusCode::kDeadlineExceeded, "far behind the others"};
+      }
+    }
   }
 
   void Send(size_t index, const CheckpointChunk& chunk) {
@@ -120,8 +152,12 @@ class ChunkedWriter : public CheckpointWriter {
     });
   }
 
+  Instant Now() const { return target_.runtime->loop()->clock()->Now(); }
+
   const CheckpointTarget& target_;
   const uint64_t id_;
+  const Instant began_;
+  int64_t waited_ns_ = 0;  // for disks that are slower than a quorum
   const std::shared_ptr<Copies> copies_ = std::make_shared<Copies>();
   std::string buffer_;
   uint64_t offset_ = 0;

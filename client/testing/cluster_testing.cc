@@ -87,7 +87,7 @@ void TestCluster::EditDisk(int index, const std::function<void(DiskEntry*)>& cha
 
 void TestCluster::DestroyLogServer(int index) {
   StopLogServer(index);
-  std::filesystem::remove_all(directory_.path() + "/" + node_of(index));
+  std::filesystem::remove_all(data_dir(index));
 }
 
 int TestCluster::AddLogServer() {
@@ -128,9 +128,10 @@ void TestCluster::StartLogServer(int index) {
   options.cluster = kClusterName;
   options.node = node_of(index);
   if (static_cast<size_t>(index) < zones_.size()) options.zone = zones_[static_cast<size_t>(index)];
-  options.data_dir = directory_.path() + "/" + options.node;
+  options.data_dir = data_dir(index);
   options.listen = server.address.empty() ? "127.0.0.1:0" : server.address;
   options.segment_bytes = 16u << 20;  // the largest batch fits in one
+  if (change_) change_(&options);
   auto loop = std::make_unique<LoopThreads>(0);
   Result<std::unique_ptr<LogNode>> node =
       LogNode::Open(loop->loop(), SystemRandom(), SystemFileSystem(), store_.get(), options);

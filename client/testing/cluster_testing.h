@@ -68,6 +68,10 @@ class TestCluster {
   // Stops it and loses its disk; started again it has a new one.
   void DestroyLogServer(int index);
   int AddLogServer();  // its index
+  // For log servers that are started from now on.
+  void SetLogServerOptions(std::function<void(LogNodeOptions*)> change) { change_ = std::move(change); }
+  // Where a log server has its disk.
+  std::string data_dir(int index) const { return directory_.path() + "/" + node_of(index); }
   const std::string& log_server_address(int index) const { return log_servers_[static_cast<size_t>(index)].address; }
   std::string node_of(int index) const { return "log" + std::to_string(index); }
 
@@ -85,6 +89,7 @@ class TestCluster {
     std::string address;
   };
   const std::vector<std::string> zones_;
+  std::function<void(LogNodeOptions*)> change_;
   TemporaryDirectory directory_;
   std::unique_ptr<MetadataStore> store_;
   std::unique_ptr<LoopThreads> metadata_loop_;

@@ -88,6 +88,7 @@ class CheckpointFilesImpl : public CheckpointFiles {
   Result<CheckpointBytes> Read(LogId log, uint64_t id, uint64_t offset, size_t bytes_max) override;
   Status Delete(LogId log, uint64_t id) override;
   std::vector<StoredCheckpoint> List() const override;
+  std::vector<CheckpointName> ListUnfinished() const override;
 
  private:
   Result<std::shared_ptr<Unfinished>> Writer(const Key& key, uint64_t offset);
@@ -283,6 +284,13 @@ std::vector<StoredCheckpoint> CheckpointFilesImpl::List() const {
   const std::lock_guard lock(mutex_);
   std::vector<StoredCheckpoint> all;
   for (const auto& [key, complete] : complete_) all.push_back({key.first, key.second, complete->bytes});
+  return all;
+}
+
+std::vector<CheckpointName> CheckpointFilesImpl::ListUnfinished() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<CheckpointName> all;
+  for (const auto& [key, writer] : unfinished_) all.push_back({key.first, key.second});
   return all;
 }
 

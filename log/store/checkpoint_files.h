@@ -17,6 +17,11 @@ namespace understudy {
 inline constexpr size_t kCheckpointBytesPerCall = 4u << 20;  // in one chunk, and in one answer to a read
 inline constexpr size_t kCheckpointWritersMax = 64;  // unfinished checkpoints at once on one disk: bounds open files
 
+struct CheckpointName {
+  LogId log;
+  uint64_t id = 0;
+};
+
 struct StoredCheckpoint {
   LogId log;
   uint64_t id = 0;
@@ -49,6 +54,7 @@ class CheckpointFiles {
   virtual Status Delete(LogId log, uint64_t id) = 0;
 
   virtual std::vector<StoredCheckpoint> List() const = 0;  // complete ones, by log and id
+  virtual std::vector<CheckpointName> ListUnfinished() const = 0;
 };
 
 // Opens `dir` (created when missing) and removes unfinished files. `files` must outlive it.

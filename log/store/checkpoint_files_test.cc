@@ -108,6 +108,19 @@ TEST_F(CheckpointFilesTest, DeletesAndForgets) {
   EXPECT_EQ(store_->List().size(), 1u);
 }
 
+TEST_F(CheckpointFilesTest, UnfinishedOnesAreListedUntilTheyEnd) {
+  ASSERT_TRUE(Write(1, 7, 0, "one", false).ok());
+  ASSERT_TRUE(Write(2, 8, 0, "two", false).ok());
+  ASSERT_EQ(store_->ListUnfinished().size(), 2u);
+  EXPECT_EQ(store_->ListUnfinished()[0].log, LogId(1));
+  EXPECT_EQ(store_->ListUnfinished()[0].id, 7u);
+  EXPECT_TRUE(store_->List().empty());
+  ASSERT_TRUE(Write(2, 8, 3, "", true).ok());
+  ASSERT_TRUE(store_->Delete(LogId(1), 7).ok());
+  EXPECT_TRUE(store_->ListUnfinished().empty());
+  EXPECT_EQ(store_->List().size(), 1u);
+}
+
 TEST_F(CheckpointFilesTest, RotIsFoundWhereverItIs) {
   const std::string body = Body(600'000, 1);
   ASSERT_TRUE(WriteAll(1, 1, body, 1u << 20).ok());

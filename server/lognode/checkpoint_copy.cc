@@ -94,7 +94,7 @@ void LogNodeImpl::Repair::WritePiece(const std::shared_ptr<Copy>& copy,
     copy->offset += piece->bytes.size();
     ReadPiece(copy);
   };
-  if (!node_->OnPool(log.value() * 31 + id, write, then)) {
+  if (!node_->OnPool(CheckpointAffinity(log, id), write, then)) {
     EndCopy(copy, {StatusCode::kResourceExhausted, "too many calls wait for the disk"});
   }
 }

@@ -5,8 +5,6 @@
 namespace understudy {
 namespace {
 
-uint64_t AffinityOf(LogId log, uint64_t id) { return log.value() * 31 + id; }
-
 const Status& PoolIsFull() {
   static const Status status(StatusCode::kResourceExhausted, "too many checkpoint calls wait for the disk");
   return status;
@@ -35,7 +33,7 @@ void LogNodeImpl::CheckpointWrite(CheckpointChunk chunk, Reply<CheckpointWriteRe
   const auto call = std::make_shared<CheckpointChunk>(std::move(chunk));
   const auto outcome = std::make_shared<Status>();
   const bool posted = OnPool(
-      AffinityOf(call->log, call->id),
+      CheckpointAffinity(call->log, call->id),
       [this, call, outcome] {
         *outcome =
             store_->checkpoints().WriteChunk(call->log, call->id, call->offset, call->bytes, call->crc32c, call->last);
@@ -65,7 +63,7 @@ void LogNodeImpl::CheckpointRead(CheckpointReadRequest request, Reply<Checkpoint
     reply(std::move(response));
   };
   if (refused.ok() && !OnPool(
-                          AffinityOf(request.log, request.id),
+                          CheckpointAffinity(request.log, request.id),
                           [this, request, bytes_max, read] {
                             *read = store_->checkpoints().Read(request.log, request.id, request.offset, bytes_max);
                           },
@@ -84,7 +82,7 @@ void LogNodeImpl::CheckpointDelete(CheckpointDeleteRequest request, Reply<Checkp
   const auto outcome = std::make_shared<Status>();
   if (refused.ok() &&
       !OnPool(
-          AffinityOf(request.log, request.id),
+          CheckpointAffinity(request.log, request.id),
           [this, request, outcome] { *outcome = store_->checkpoints().Delete(request.log, request.id); },
           [reply, outcome] {
             reply({outcome->code(), outcome->message()});

@@ -26,6 +26,9 @@ namespace understudy {
 inline constexpr size_t kRepairChainsMax = 4096;
 inline constexpr size_t kRepairDisksMax = 1024;
 
+// Calls for one checkpoint file come one after the other on the pool.
+inline uint64_t CheckpointAffinity(LogId log, uint64_t id) { return log.value() * 31 + id; }
+
 // All members but the commit's middle part need the strand.
 class LogNodeImpl final : public LogNode, public LogServiceHandler {
  public:

@@ -111,25 +111,36 @@ void LogNodeImpl::Repair::Trim(const std::vector<VersionedChain>& chains) {
   node_->Perform();
 }
 
-// Ids grow, so what is older than the oldest that is listed will not be listed any more.
+// Ids grow, and below the newest that is listed none is listed any more: what is there and not listed is of a writer
+// that died or was deposed, of a disk that was left behind or away, or of a delete that was lost.
 void LogNodeImpl::Repair::SweepCheckpoints(const std::vector<VersionedChain>& chains) {
-  const auto oldest = std::make_shared<std::map<LogId, uint64_t>>();
+  const auto listed = std::make_shared<std::map<LogId, std::set<uint64_t>>>();
   for (const VersionedChain& chain : chains) {
-    if (chain.chain.checkpoints.size() < 2) continue;
-    uint64_t least = UINT64_MAX;
-    for (const CheckpointEntry& listed : chain.chain.checkpoints) least = std::min(least, listed.id);
-    (*oldest)[chain.chain.log] = least;
+    for (const CheckpointEntry& entry : chain.chain.checkpoints) (*listed)[chain.chain.log].insert(entry.id);
   }
+  const auto garbage = std::make_shared<std::vector<CheckpointName>>();
   CheckpointFiles* files = &node_->store_->checkpoints();
-  const auto sweep = [files, oldest] {
-    for (const StoredCheckpoint& stored : files->List()) {
-      const auto log = oldest->find(stored.log);
-      if (log == oldest->end() || stored.id >= log->second) continue;
-      const Status deleted = files->Delete(stored.log, stored.id);
-      if (!deleted.ok()) LogWarning("repair", "deleting an old checkpoint: " + deleted.ToString());
+  const auto look = [files, listed, garbage] {
+    std::vector<CheckpointName> names = files->ListUnfinished();
+    for (const StoredCheckpoint& stored : files->List()) names.push_back({stored.log, stored.id});
+    for (const CheckpointName& name : names) {
+      const auto ids = listed->find(name.log);
+      if (ids != listed->end() && name.id < *ids->second.rbegin() && !ids->second.contains(name.id)) {
+        garbage->push_back(name);
+      }
     }
   };
-  (void)node_->OnPool(0, sweep, [] {});  // a full pool: the next time
+  const auto sweep = [this, files, garbage] {
+    for (const CheckpointName& name : *garbage) {
+      const auto remove = [files, name] {
+        const Status deleted = files->Delete(name.log, name.id);
+        if (!deleted.ok()) LogWarning("repair", "deleting an old checkpoint: " + deleted.ToString());
+      };
+      // In turn with other calls for the same file. A full pool: the next time.
+      (void)node_->OnPool(CheckpointAffinity(name.log, name.id), remove, [] {});
+    }
+  };
+  (void)node_->OnPool(0, look, sweep);
 }
 
 // We are who listens here; a disk that was served at this address and is not ours will not come back to it. Seen twice

@@ -31,7 +31,9 @@ LogServiceClient* WriterAgeProbe::Client(const std::string& address) {
 void WriterAgeProbe::Ask(const std::string& service, const Chain& chain) {
   const EpochEntry* last = chain.last();
   if (last == nullptr || alive_ == nullptr || questions_.count(service) > 0) return;
+  const uint64_t number = ++asked_;
   Question& question = questions_[service];
+  question.number = number;
   question.answer.service = service;
   question.answer.epoch = last->epoch;
   question.answer.needed = static_cast<int>(last->disks.size()) - last->ack_quorum + 1;
@@ -39,7 +41,7 @@ void WriterAgeProbe::Ask(const std::string& service, const Chain& chain) {
   for (const ReplicaRef& replica : last->disks) {
     const std::string address = address_of_(replica.disk);
     if (address.empty()) {
-      Answered(service);
+      Answered(service, number, nullptr);
       continue;
     }
     ReplicaStatusRequest request;
@@ -47,34 +49,30 @@ void WriterAgeProbe::Ask(const std::string& service, const Chain& chain) {
     request.disk = replica.disk;
     Client(address)->ReplicaStatus(
         request, kTimeoutMs,
-        [this, alive = std::weak_ptr<bool>(alive_), service](Result<ReplicaStatusResponse> response) {
-          if (alive.expired()) return;
-          auto it = questions_.find(service);
-          if (it == questions_.end()) return;
-          // A disk that has never heard of the log has not heard from its writer either.
-          if (response.ok() && (response->code == StatusCode::kOk || response->code == StatusCode::kNotFound)) {
-            WriterAge& answer = it->second.answer;
-            ++answer.answered;
-            if (response->code == StatusCode::kOk && response->writer_age_ms >= 0) {
-              answer.age_ms =
-                  answer.age_ms < 0 ? response->writer_age_ms : std::min(answer.age_ms, response->writer_age_ms);
-            }
-          }
-          Answered(service);
+        [this, alive = std::weak_ptr<bool>(alive_), service, number](const Result<ReplicaStatusResponse>& response) {
+          if (!alive.expired()) Answered(service, number, response.ok() ? &*response : nullptr);
         });
   }
-  Answered(service);
+  Answered(service, number, nullptr);
 }
 
-void WriterAgeProbe::Answered(const std::string& service) {
-  auto it = questions_.find(service);
-  if (--it->second.outstanding > 0) return;
-  const WriterAge answer = std::move(it->second.answer);
-  questions_.erase(it);
+void WriterAgeProbe::Answered(const std::string& service, uint64_t number, const ReplicaStatusResponse* response) {
+  const auto it = questions_.find(service);
+  if (it == questions_.end() || it->second.number != number) return;  // it was settled without this one
+  WriterAge& answer = it->second.answer;
+  // A disk that has never heard of the log has not heard from its writer either.
+  if (response != nullptr && (response->code == StatusCode::kOk || response->code == StatusCode::kNotFound)) {
+    ++answer.answered;
+    if (response->code == StatusCode::kOk && response->writer_age_ms >= 0) {
+      answer.age_ms = answer.age_ms < 0 ? response->writer_age_ms : std::min(answer.age_ms, response->writer_age_ms);
+    }
+  }
+  if (--it->second.outstanding > 0 && answer.answered < answer.needed) return;
   // Later, not from inside the question: whoever asked is in the middle of a decision.
-  loop_->Post([this, alive = std::weak_ptr<bool>(alive_), answer] {
-    if (!alive.expired()) done_(answer);
+  loop_->Post([this, alive = std::weak_ptr<bool>(alive_), settled = std::move(answer)] {
+    if (!alive.expired()) done_(settled);
   });
+  questions_.erase(it);
 }
 
 void WriterAgeProbe::Stop() {

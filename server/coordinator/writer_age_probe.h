@@ -1,4 +1,6 @@
-// Asks the disks of a log's last epoch how long ago they heard from its writer.
+// Asks the disks of a log's last epoch how long ago they heard from its writer. E - A + 1 answers settle it: every
+// acknowledged append was on at least one of those disks. So a log server that died together with the writer's node is
+// not waited for.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +31,13 @@ class WriterAgeProbe {
 
  private:
   struct Question {
+    uint64_t number = 0;
     WriterAge answer;
     size_t outstanding = 0;
   };
   LogServiceClient* Client(const std::string& address);
-  void Answered(const std::string& service);
+  // `response` null: there is none.
+  void Answered(const std::string& service, uint64_t number, const ReplicaStatusResponse* response);
 
   EventLoop* const loop_;
   const std::string cluster_;
@@ -43,6 +47,7 @@ class WriterAgeProbe {
   std::shared_ptr<bool> alive_;                                       // callbacks hold it weakly
   std::map<std::string, std::unique_ptr<LogServiceClient>> clients_;  // by address
   std::map<std::string, Question> questions_;                         // by service
+  uint64_t asked_ = 0;
 };
 
 }  // namespace understudy::coordinator

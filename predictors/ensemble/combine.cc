@@ -67,6 +67,8 @@ Forecast Pool(std::vector<Voice> voices) {
     out.confidence = std::clamp(confidence / weights, 0.0, 1.0);
   }
   CombineTtf(voices, &out);
+  out.restart_cures =
+      std::all_of(voices.begin(), voices.end(), [](const Voice& voice) { return voice.forecast->restart_cures; });
   if (warns) {
     for (const Voice& voice : voices) {
       out.reason +=

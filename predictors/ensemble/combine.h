@@ -25,6 +25,7 @@ using Calibrate = std::function<double(const Forecast& forecast)>;
 //    look at the same metric, so agreement adds nothing: the result lies between the lowest and the highest of them.
 //  - The probability never falls with the horizon.
 //  - Times to failure of those that warn (of all, when none does) are averaged in the logarithm, with the same weights.
+//  - A restart cures only what all of those say it cures.
 std::vector<Forecast> Combine(const std::vector<Forecast>& forecasts, const Calibrate& calibrate);
 
 }  // namespace understudy::ensemble

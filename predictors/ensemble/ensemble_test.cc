@@ -161,6 +161,14 @@ TEST(CombineTest, HorizonsAscendAndNeverFallAndCalibrationIsApplied) {
   EXPECT_THAT(cried[0].reason, HasSubstr("so far worth 0.05"));
 }
 
+TEST(CombineTest, ARestartCuresWhatAllWhoWarnSayItCures) {
+  Forecast a = Said("a", 0.9), b = Said("b", 0.8), silent = Said("silent", 0.001);
+  a.restart_cures = b.restart_cures = true;
+  EXPECT_TRUE(Combine({a, b, silent}, nullptr)[0].restart_cures);
+  b.restart_cures = false;
+  EXPECT_FALSE(Combine({a, b, silent}, nullptr)[0].restart_cures);
+}
+
 TEST(CombineTest, TimesToFailureAreOfThoseWhoWarn) {
   Forecast a = Said("a", 0.9), b = Said("b", 0.9), silent = Said("c", 0.001);
   a.has_ttf = b.has_ttf = silent.has_ttf = true;

@@ -110,6 +110,7 @@ class Host : public PredictorHost, public PluginRunner::Sink {
       std::string primary;
       size_t position = 0;
       bool shadow = false;
+      bool restart_cures = false;
     };
     std::map<uint64_t, Place> places;  // by instance
     std::map<std::string, std::vector<std::vector<Forecast>>> answers;
@@ -323,7 +324,8 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     for (const auto& [name, primary] : primaries_) {
       round_->answers[name].resize(primary.slots.size());
       for (size_t i = 0; i < primary.slots.size(); ++i) {
-        round_->places[primary.slots[i].instance] = {name, i, primary.slots[i].spec.shadow};
+        round_->places[primary.slots[i].instance] = {name, i, primary.slots[i].spec.shadow,
+                                                           primary.slots[i].spec.restart_cures};
       }
       round_->waiting += primary.slots.size();
     }
@@ -353,7 +355,10 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     if (!round_ || round_->id != round) return;
     const auto place = round_->places.find(instance);
     if (place == round_->places.end()) return;
-    for (Forecast& forecast : forecasts) forecast.shadow = place->second.shadow;
+    for (Forecast& forecast : forecasts) {
+      forecast.shadow = place->second.shadow;
+      forecast.restart_cures = place->second.restart_cures;
+    }
     round_->answers[place->second.primary][place->second.position] = std::move(forecasts);
     round_->places.erase(place);
     // StartRound itself finishes a round that is answered while it still asks.

@@ -37,6 +37,7 @@ struct Forecast {
   double ttf_p90_s = 0;
   std::string reason;   // for people, also with kWarming and kAbstain
   bool shadow = false;  // of a predictor that is recorded, never obeyed
+  bool restart_cures = false;  // what it warns of is used up by the process, and free again when that ends
 };
 
 // One predictor of one primary, as the service's spec names it.
@@ -44,6 +45,7 @@ struct PredictorSpec {
   std::string plugin;         // "threshold", looked up in PredictorHostOptions::plugin_folders; or a path with a '/'
   std::string config = "{}";  // JSON, for the plugin
   bool shadow = false;        // its forecasts are recorded, never obeyed
+  bool restart_cures = false;  // as in Forecast; the operator's word of it
   bool operator==(const PredictorSpec&) const = default;
 };
 

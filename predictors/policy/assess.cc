@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "predictors/policy/assess.h"
 #include "predictors/policy/policy.h"
 
 namespace understudy::policy {
@@ -44,24 +45,6 @@ double FailedBy(const ForecastView& forecast, double t_s) {
   return t_s < p50 ? between(p10, p50, 0.1) : between(p50, p90, 0.5);
 }
 
-bool Speaks(const ForecastView& forecast) { return forecast.known && forecast.obeyed; }
-
-double Probability(const ForecastView& forecast) {
-  return std::isfinite(forecast.probability) ? std::clamp(forecast.probability, 0.0, 1.0) : 0;
-}
-
-// The horizons that count: all up to the first that is as long as `lead_ms`.
-int64_t HorizonLimit(const std::vector<ForecastView>& forecasts, int64_t lead_ms) {
-  int64_t longest_ms = -1;
-  int64_t enough_ms = INT64_MAX;
-  for (const ForecastView& forecast : forecasts) {
-    if (!Speaks(forecast)) continue;
-    longest_ms = std::max(longest_ms, forecast.horizon_ms);
-    if (forecast.horizon_ms >= lead_ms) enough_ms = std::min(enough_ms, forecast.horizon_ms);
-  }
-  return std::min(longest_ms, enough_ms);
-}
-
 double Seconds(int64_t ms) { return static_cast<double>(std::max<int64_t>(ms, 0)) / 1000; }
 
 std::array<double, kRungs> FloorsOf(const ServicePolicy& policy) {
@@ -74,6 +57,23 @@ std::array<double, kRungs> FloorsOf(const ServicePolicy& policy) {
 }
 
 }  // namespace
+
+bool Speaks(const ForecastView& forecast) { return forecast.known && forecast.obeyed; }
+
+double Probability(const ForecastView& forecast) {
+  return std::isfinite(forecast.probability) ? std::clamp(forecast.probability, 0.0, 1.0) : 0;
+}
+
+int64_t HorizonLimit(const std::vector<ForecastView>& forecasts, int64_t lead_ms) {
+  int64_t longest_ms = -1;
+  int64_t enough_ms = INT64_MAX;
+  for (const ForecastView& forecast : forecasts) {
+    if (!Speaks(forecast)) continue;
+    longest_ms = std::max(longest_ms, forecast.horizon_ms);
+    if (forecast.horizon_ms >= lead_ms) enough_ms = std::min(enough_ms, forecast.horizon_ms);
+  }
+  return std::min(longest_ms, enough_ms);
+}
 
 double ChanceLater(const ForecastView& forecast, double after_s) { return 1 - FailedBy(forecast, after_s); }
 
@@ -191,6 +191,7 @@ Assessment Assess(const ServiceInput& in, const FleetView& fleet, const FleetSet
     memory.at_risk_since_ms = now_ms;
   }
   memory.rung = static_cast<Rung>(rung);
+  AssessRestart(in, now_ms, &out);
   return out;
 }
 

@@ -90,6 +90,12 @@ std::string Because(Hold hold, const ServiceInput& in, const Assessment& assesse
              Duration(in.cooldown_until_ms - now_ms) + ". A real failure is taken over at once.";
     case Hold::kMoving:
       return "A move is under way.";
+    case Hold::kRestartOff:
+      return "Nor is it restarted from a fresh checkpoint: \"restart\" is not set in its policy.";
+    case Hold::kNotCured:
+      return "Nor is it restarted from a fresh checkpoint: nobody says that a restart cures what is forecast.";
+    case Hold::kSpare:
+      return "It is not restarted: a spare is free, or will be in a moment.";
   }
   return "";
 }
@@ -119,6 +125,40 @@ std::vector<std::string> Explain(const ServiceInput& in, const Assessment& asses
     out.push_back("The risk recedes: what is prepared is let go in " +
                   Duration(std::max<int64_t>(0, memory.low_since_ms + in.policy.dwell_ms - now_ms)) +
                   " if it stays so.");
+  }
+  return out;
+}
+
+std::vector<std::string> ExplainRestart(const ServiceInput& in, const Assessment& assessed, const RestartPermit& permit,
+                                        const FleetView& fleet, const FleetSettings& settings, int64_t now_ms) {
+  std::vector<std::string> out;
+  if (in.has_spare) return out;
+  if (permit.restart) {
+    out.push_back("No spare is to be had: a checkpoint, then a restart from it (p x s x benefit - cost - lambda: " +
+                  Sum(assessed.restart.gain) + ").");
+  }
+  for (const Hold hold : permit.holds) {
+    const int64_t cooldown_ms = std::max(in.cooldown_until_ms, in.restart_cooldown_until_ms) - now_ms;
+    switch (hold) {
+      case Hold::kNoGain:
+        out.push_back("Nor is it restarted from a fresh checkpoint: that would cost more than it can bring (" +
+                      Sum(assessed.restart.gain) + ").");
+        break;
+      case Hold::kCooldown:
+        out.push_back("It was moved or restarted lately: the next restart may begin in " + Duration(cooldown_ms) + ".");
+        break;
+      case Hold::kPersist:
+        out.push_back("A restart from a fresh checkpoint is wanted when this has held for " +
+                      Duration(in.policy.persist_ms) + ".");
+        break;
+      case Hold::kRestartOff:
+      case Hold::kNotCured:
+      case Hold::kSpare:
+        out.push_back(Because(hold, in, assessed, fleet, settings, now_ms));
+        break;
+      default:
+        out.push_back(std::string("A restart is held as well (") + HoldName(hold) + ").");
+    }
   }
   return out;
 }

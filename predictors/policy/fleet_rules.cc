@@ -31,7 +31,8 @@ const char* RungName(Rung rung) {
 const char* HoldName(Hold hold) {
   constexpr const char* kNames[] = {"no_forecast", "stale",    "below",   "no_gain",  "persist",
                                     "not_ready",   "no_spare", "reserve", "rank",     "paused",
-                                    "brake",       "dry_run",  "window",  "cooldown", "moving"};
+                                    "brake",       "dry_run",  "window",  "cooldown", "moving",
+                                    "restart_off", "not_cured", "spare"};
   return kNames[static_cast<int>(hold)];
 }
 

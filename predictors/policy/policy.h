@@ -32,6 +32,10 @@ bool InsideWindows(const std::vector<Window>& windows, int64_t unix_ms);
 Permit Allow(const ServiceInput& in, const Assessment& assessed, const FleetView& fleet, const FleetSettings& settings,
              int64_t now_ms, int64_t unix_ms);
 
+// Whether the process may be checkpointed and restarted on purpose now.
+RestartPermit AllowRestart(const ServiceInput& in, const Assessment& assessed, const FleetView& fleet,
+                           const FleetSettings& settings, int64_t now_ms, int64_t unix_ms);
+
 // Before another when spares are short: gain per spare-second among those that can still be ready, then the others.
 bool RanksBefore(const Assessment& a, const std::string& a_name, const Assessment& b, const std::string& b_name);
 
@@ -71,5 +75,8 @@ double ShareDone(const ForecastView& forecast, double work_s);
 // In plain words, for people: why it acts or does not, most important first.
 std::vector<std::string> Explain(const ServiceInput& in, const Assessment& assessed, const Permit& permit,
                                  const FleetView& fleet, const FleetSettings& settings, int64_t now_ms);
+// Likewise of a restart; nothing unless a failure is likely and no spare is there to move to.
+std::vector<std::string> ExplainRestart(const ServiceInput& in, const Assessment& assessed, const RestartPermit& permit,
+                                        const FleetView& fleet, const FleetSettings& settings, int64_t now_ms);
 
 }  // namespace understudy::policy

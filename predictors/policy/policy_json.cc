@@ -230,6 +230,9 @@ Result<ServicePolicy> ParseServicePolicy(std::string_view text) {
     policy.horizon_ms = fields.Integer("horizon_ms", policy.horizon_ms, 1000, 30 * kDayMs);
     policy.lead_factor = fields.Number("lead_factor", policy.lead_factor, 100, "must be a number from 0 to 100");
     policy.dry_run = fields.Flag("dry_run", policy.dry_run);
+    policy.restart = fields.Flag("restart", policy.restart);
+    policy.restart_cost = fields.Cost("restart_cost", policy.restart_cost);
+    policy.restart_cooldown_ms = fields.Integer("restart_cooldown_ms", policy.restart_cooldown_ms, 0, 30 * kDayMs);
     policy.windows = ParseWindows(fields.Find("windows"), "policy.windows", {});
     fields.RefuseUnknown();
     if (policy.release_at >= policy.assign_at) throw FieldError("policy.release_at", "must be below assign_at");
@@ -251,6 +254,8 @@ std::string EncodeServicePolicy(const ServicePolicy& policy) {
               {"cooldown_ms", policy.cooldown_ms},     {"unplanned_cost", policy.unplanned_cost},
               {"planned_cost", policy.planned_cost},   {"horizon_ms", policy.horizon_ms},
               {"lead_factor", policy.lead_factor},     {"dry_run", policy.dry_run},
+              {"restart", policy.restart},             {"restart_cost", policy.restart_cost},
+              {"restart_cooldown_ms", policy.restart_cooldown_ms},
               {"windows", WindowsJson(policy.windows)}};
   return out.dump();
 }

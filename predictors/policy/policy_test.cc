@@ -284,6 +284,44 @@ TEST(PolicyTest, ReadinessFollowsFromWhatWasMeasured) {
   EXPECT_GT(EstimateReadiness(work).mirror_ms, 1'000'000'000);
 }
 
+TEST(PolicyTest, ARestartNeedsAForecastThatItCuresAGainAndTime) {
+  ServiceInput in = Of({Says(0.9)});
+  in.policy.restart = true;
+  const auto allowed = [&](int64_t now_ms) {
+    const Assessment out = Assess(in, kFleet, {}, now_ms);
+    in.memory = out.memory;
+    return AllowRestart(in, out, kFleet, {}, now_ms, 0);
+  };
+  EXPECT_EQ(allowed(0).holds, std::vector<Hold>{Hold::kNotCured});
+  in.forecasts[0].restart_cures = true;
+  EXPECT_EQ(allowed(100).holds, std::vector<Hold>{Hold::kPersist});
+  EXPECT_FALSE(allowed(1099).restart);
+  EXPECT_TRUE(allowed(1100).restart);
+  in.spare_to_be_had = true;
+  EXPECT_EQ(allowed(1200).holds, std::vector<Hold>{Hold::kSpare});
+  in.spare_to_be_had = false;
+  in.restart_cooldown_until_ms = 5000;
+  EXPECT_EQ(allowed(1300).holds, std::vector<Hold>{Hold::kCooldown});
+  EXPECT_TRUE(allowed(5000).restart);
+  in.policy.restart = false;
+  EXPECT_EQ(allowed(5100).holds, std::vector<Hold>{Hold::kRestartOff});
+  in.policy.restart = true;
+  in.policy.restart_cost = 55;
+  EXPECT_EQ(allowed(5200).holds, std::vector<Hold>{Hold::kNoGain}) << "0.9 x 60 does not pay for it";
+  in.policy.restart_cost = 20;
+  in.checkpoint_ms = 50'000;  // of the minute in which it fails
+  EXPECT_EQ(allowed(5300).holds, std::vector<Hold>{Hold::kNoGain});
+  // A louder one that sees something else is not answered by a restart.
+  in.checkpoint_ms = 100;
+  in.forecasts = {Says(0.8), Says(0.95)};
+  in.forecasts[0].restart_cures = true;
+  EXPECT_EQ(allowed(5400).holds, std::vector<Hold>{Hold::kNotCured});
+  in.forecasts = {Says(0.3)};
+  in.forecasts[0].restart_cures = true;
+  in.memory = Memory();
+  EXPECT_TRUE(allowed(5500).holds.empty()) << "nobody would ask for one";
+}
+
 TEST(PolicyTest, ShadowsAreNotObeyed) {
   ServiceInput in = Of({Says(0.99)});
   in.forecasts[0].shadow = true;

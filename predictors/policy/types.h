@@ -28,6 +28,7 @@ struct ForecastView {
   double ttf_p10_s = 0;
   double ttf_p50_s = 0;
   double ttf_p90_s = 0;
+  bool restart_cures = false;  // what is used up is free again when the process ends
   std::string reason;
 };
 
@@ -58,6 +59,11 @@ struct ServicePolicy {
   int64_t horizon_ms = 60'000;   // failures expected later than this, and than lead_factor times what a spare needs to
   double lead_factor = 3;        // be ready, can wait: the next forecast will know better
   bool dry_run = false;          // decide and record, do nothing
+  // A checkpoint, then a restart on purpose, when a process uses something up and no spare is to be had. Off unless the
+  // operator says so: it is the only thing the policy does that ends a process with nobody to take its place.
+  bool restart = false;
+  double restart_cost = 20;  // between Cp and Cu: an outage, but short and at a chosen moment
+  int64_t restart_cooldown_ms = 600'000;
   std::vector<Window> windows;
   bool operator==(const ServicePolicy&) const = default;
 };
@@ -102,6 +108,7 @@ struct Memory {
   int64_t at_risk_since_ms = 0;  // RESERVE or higher without interruption; means something only then
   int64_t high_since_ms = -1;    // SWITCH's conditions hold without interruption; -1: they do not
   int64_t low_since_ms = -1;     // what keeps the rung fails without interruption; -1: it does not
+  int64_t restart_since_ms = -1;  // a restart's conditions hold without interruption; -1: they do not
   bool operator==(const Memory&) const = default;
 };
 
@@ -122,8 +129,11 @@ struct ServiceInput {
   bool has_spare = false;
   bool spare_mirrors = false;  // it mirrors and has caught up
   bool spare_fixed = false;    // it has begun to mirror: nobody takes it for a forecast
+  bool spare_to_be_had = false;  // it has one, one is free for it, or comes free in a moment
   bool move_under_way = false;
   int64_t cooldown_until_ms = 0;
+  int64_t restart_cooldown_until_ms = 0;
+  int64_t checkpoint_ms = 1000;  // that one takes
 };
 
 // Of one rung: gain = probability * ready * benefit - cost - lambda.
@@ -137,6 +147,12 @@ struct RungGain {
   double gain = 0;
 };
 
+struct RestartView {
+  RungGain gain;
+  bool cured = false;   // the forecast that warns loudest says that a restart cures
+  bool wanted = false;  // it pays, and has for persist_ms; whether a spare is to be had is not looked at
+};
+
 struct Assessment {
   Memory memory;  // for the next time; memory.rung is what is wanted
   bool known = false;
@@ -144,6 +160,7 @@ struct Assessment {
   int deciding = -1;  // index of the forecast that decided; -1: none said anything
   double probability = 0;
   std::array<RungGain, kRungs> rungs;  // [kNormal] is unused
+  RestartView restart;
   double gain_per_spare_s = 0;         // for the ranking; of MIRROR
   bool feasible = true;                // a spare that begins now can be ready before the failure, with some luck
   int64_t next_ms = -1;                // when time alone changes something; -1: never
@@ -165,7 +182,10 @@ enum class Hold : int {
   kDryRun,
   kWindow,
   kCooldown,
-  kMoving,  // a move is under way already
+  kMoving,      // a move is under way already
+  kRestartOff,  // the operator has not allowed restarts
+  kNotCured,    // what is forecast would be there after a restart as well, or nobody knows
+  kSpare,       // a spare is to be had, for a move now or for the takeover later: no restart
 };
 const char* HoldName(Hold hold);  // "no_forecast", ...
 
@@ -177,6 +197,11 @@ struct Permit {
   bool switch_over = false;
   Rung rung = Rung::kNormal;  // the highest that may be worked towards
   std::vector<Hold> holds;    // the first is what matters most
+};
+
+struct RestartPermit {
+  bool restart = false;
+  std::vector<Hold> holds;  // empty also when there is no reason for a restart
 };
 
 }  // namespace understudy::policy

@@ -42,7 +42,10 @@ std::vector<MoveRecord> MovesOf(const std::vector<MetadataEntry>& events) {
       const auto event = nlohmann::json::parse(entry.value);
       if (event.at("kind") != "move_done") continue;
       MoveRecord move;
-      move.kind = event.at("move") == "planned" ? MoveKind::kPlanned : MoveKind::kUnplanned;
+      const auto kind = event.at("move").get<std::string>();
+      move.kind = kind == MoveKindName(MoveKind::kPlanned)   ? MoveKind::kPlanned
+                  : kind == MoveKindName(MoveKind::kRestart) ? MoveKind::kRestart
+                                                             : MoveKind::kUnplanned;
       move.service = event.at("service").get<std::string>();
       move.from = event.at("from").get<std::string>();
       move.to = event.at("to").get<std::string>();

@@ -205,6 +205,8 @@ std::string ServiceStateName(const Core& core, const ServiceState& service) {
       return "MOVING";
     case MoveKind::kUnplanned:
       return "RECOVERING";
+    case MoveKind::kRestart:
+      return "RESTARTING";
     case MoveKind::kNone:
       break;
   }

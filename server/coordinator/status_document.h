@@ -28,7 +28,7 @@ struct LeaderView {
 std::string StatusDocument(const Core& core, Instant now, int64_t unix_ms, const std::vector<std::string>& unsafe,
                            const std::vector<Alert>& alerts, const LeaderView& leader);
 
-// "SERVING", "STARTING", "MOVING", "RECOVERING", "SUSPECT", "UNHEARD", "DOWN", "REMOVING" or "FOREIGN".
+// "SERVING", "STARTING", "MOVING", "RECOVERING", "RESTARTING", "SUSPECT", "UNHEARD", "DOWN", "REMOVING" or "FOREIGN".
 std::string ServiceStateName(const Core& core, const ServiceState& service);
 
 }  // namespace understudy::coordinator

@@ -29,6 +29,8 @@ struct CoreOptions {
   int64_t adopt_timeout_ms = 200;  // handed over, but the new owner does not report PRIMARY: TAKE_OVER
   int64_t prepare_timeout_ms = 2000;
   int64_t handover_timeout_ms = 10'000;
+  int64_t restart_checkpoint_timeout_ms = 300'000;  // a restart waits so long for its checkpoint, and is given up then
+  int64_t restart_abort_pause_ms = 60'000;
   int64_t switch_prepare_timeout_ms = 300'000;  // an operator's switchover waits so long for its spare to catch up
   int64_t command_retry_ms = 2000;
   int64_t start_timeout_ms = 30'000;  // a started process that never became an application counts as failed
@@ -75,6 +77,8 @@ class Core {
   // Grows when a service was added, changed or removed.
   uint64_t specs_changed() const { return specs_changed_; }
   uint64_t looks_at_all() const { return looks_at_all_; }  // at all services and nodes
+  // What `understudy explain` gets, as of the last Step; the service exists.
+  std::string Explain(const std::string& service) const { return ExplainDocument(services_.at(service)); }
   // Of the last epochs that the node owns, in no order.
   std::vector<std::string> ServicesOwnedBy(const std::string& node) const;
 
@@ -181,6 +185,15 @@ class Core {
   void Finish(ServiceState& service, NodeState& primary);
   void EnterStep(ServiceState& service, MoveStep step);
   void AdvanceRestarts(ServiceState& service);
+
+  // restart.cc: on purpose, for want of a spare
+  bool SpareToBeHad(const ServiceState& service) const;
+  policy::RestartPermit AllowedRestart(const ServiceState& service) const;
+  void ConsiderRestart(ServiceState& service);
+  void StartRestart(ServiceState& service);
+  std::string RestartDoubted(const ServiceState& service) const;
+  bool AdvanceRestart(ServiceState& service);
+  void AbortRestart(ServiceState& service, const std::string& why);
 
   // placement.cc: who may take what
   // Primary, spare, target or being restarted, of any service but the one named.

@@ -184,6 +184,11 @@ void Core::On(const MetadataLoaded& in) {
     if (service.plan.predicted_moves > 0) {
       service.cooldown_until = now_ + service.spec.policy.cooldown_ms * kNsPerMs;
     }
+    if (service.plan.restarted_unix_ms > 0) {
+      const int64_t full_ms = service.spec.policy.restart_cooldown_ms;
+      const int64_t left_ms = std::clamp<int64_t>(service.plan.restarted_unix_ms + full_ms - unix_ms_, 0, full_ms);
+      service.restart_cooldown_until = now_ + left_ms * kNsPerMs;
+    }
     service.plan_foreign = service.plan.term > term_;
     service.plan_foreign_since = now_;
   }

@@ -165,7 +165,9 @@ void Core::Climb(ServiceState& service) {
   if (now_ < service.cooldown_until && service.risk.level() == RiskLevel::kSwitch) Wake(service.cooldown_until);
   if (permit.switch_over && !plan.spare.empty() && Node(plan.spare).AppIs(AppRole::kMirroring, name)) {
     StartPlanned(service, "forecast: " + service.risk.forecast().reason, true, 0);
+    return;
   }
+  ConsiderRestart(service);
 }
 
 // One rung after the other, each from what the spare reports: process, FOLLOW, MIRROR_TO.

@@ -115,9 +115,10 @@ void Core::AdvanceMove(ServiceState& service) {
     Wake(service.recover_not_before);
     return;
   }
+  if ((move.step == MoveStep::kCheckpoint || move.step == MoveStep::kStop) && !AdvanceRestart(service)) return;
   if (move.to.empty()) {
     NodeState* target = PickTarget(service, "");
-    if (target == nullptr && move.kind == MoveKind::kUnplanned) target = Preempt(service, true);
+    if (target == nullptr && move.kind != MoveKind::kFirst) target = Preempt(service, true);
     if (target == nullptr) {
       service.trouble = "no node can run it";
       for (const auto& [node_name, node] : nodes_) {
@@ -318,12 +319,19 @@ void Core::AbortPlanned(ServiceState& service, const std::string& why) {
 
 void Core::BecomeUnplanned(ServiceState& service, const std::string& why) {
   Move& move = service.plan.move;
-  Record("takeover_started", service.spec.name, move.to, "during a planned switch: " + why)
+  Record("takeover_started", service.spec.name, move.to, 
+         (move.kind == MoveKind::kRestart ? "during a restart on purpose: " : "during a planned switch: ") + why)
       .details.emplace_back("from", move.from);
-  if (move.step == MoveStep::kPrepare) service.gap_began = now_;
+  if (move.step == MoveStep::kPrepare || move.step == MoveStep::kCheckpoint) service.gap_began = now_;
+  const bool restarts = move.kind == MoveKind::kRestart;
+  if (restarts) {  // nobody was prepared to take over
+    NodeState* target = PickTarget(service, "");
+    if (target == nullptr) target = Preempt(service, true);
+    move.to = target == nullptr ? "" : target->name;
+  }
   move.kind = MoveKind::kUnplanned;
   move.reason = why;
-  EnterStep(service, MoveStep::kTakeOver);
+  EnterStep(service, restarts ? MoveStep::kStart : MoveStep::kTakeOver);
   AdvanceMove(service);
 }
 
@@ -409,14 +417,18 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
     ++plan.predicted_moves;
     service.cooldown_until = now_ + service.spec.policy.cooldown_ms * kNsPerMs;
   }
+  if (move.kind == MoveKind::kRestart) {
+    service.restart_cooldown_until = now_ + service.spec.policy.restart_cooldown_ms * kNsPerMs;
+  }
   if (move.kind != MoveKind::kFirst) {
     const NodeState& old = Node(move.from);
     if (move.from != primary.name && (!old.alive || old.HasProcess()) && old.pid != 0) {
       plan.restarts.push_back({move.from, old.pid, old.start_ticks});
     }
-    if (move.from != primary.name) {  // else nothing failed
-      out_->feedback.push_back(
-          {name, move.kind == MoveKind::kPlanned ? OutcomeKind::kMoved : OutcomeKind::kFailed, record.lead_s});
+    if (move.kind == MoveKind::kPlanned || move.kind == MoveKind::kRestart) {
+      out_->feedback.push_back({name, OutcomeKind::kMoved, record.lead_s});
+    } else if (move.from != primary.name) {  // else nothing failed
+      out_->feedback.push_back({name, OutcomeKind::kFailed, record.lead_s});
     }
     moves_.push_back(record);
     if (moves_.size() > options_.moves_max) moves_.pop_front();

@@ -8,8 +8,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::string_view, 4> kKinds = {"none", "first", "planned", "unplanned"};
-constexpr std::array<std::string_view, 5> kSteps = {"start", "take_over", "prepare", "handover", "adopt"};
+constexpr std::array<std::string_view, 5> kKinds = {"none", "first", "planned", "unplanned", "restart"};
+constexpr std::array<std::string_view, 7> kSteps = {"start", "take_over", "prepare", "handover", "adopt", "checkpoint", "stop"};
 
 template <class Enum, size_t N>
 Enum Parse(const std::array<std::string_view, N>& names, const std::string& text) {
@@ -37,6 +37,7 @@ std::string EncodePlan(const Plan& plan) {
               {"restarts", std::move(restarts)},
               {"predicted_moves", plan.predicted_moves},
               {"moves", plan.moves}};
+  if (plan.restarted_unix_ms != 0) out["restarted_unix_ms"] = plan.restarted_unix_ms;
   if (const Move& move = plan.move; move.kind != MoveKind::kNone) {
     out["move"] = {{"kind", MoveKindName(move.kind)},
                    {"step", MoveStepName(move.step)},
@@ -67,6 +68,7 @@ Result<Plan> DecodePlan(std::string_view text) {
     }
     plan.predicted_moves = in.at("predicted_moves").get<uint64_t>();
     plan.moves = in.at("moves").get<uint64_t>();
+    plan.restarted_unix_ms = in.value("restarted_unix_ms", int64_t{0});
     if (in.contains("move")) {
       const json& from = in.at("move");
       Move& move = plan.move;

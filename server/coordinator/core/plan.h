@@ -12,16 +12,18 @@
 
 namespace understudy::coordinator {
 
-enum class MoveKind : int { kNone = 0, kFirst, kPlanned, kUnplanned };
+enum class MoveKind : int { kNone = 0, kFirst, kPlanned, kUnplanned, kRestart };
 enum class MoveStep : int {
   kStart = 0,  // the target's process is being started
   kTakeOver,   // TAKE_OVER was sent to the target
   kPrepare,    // PREPARE was sent to the target
   kHandover,   // HANDOVER was sent to the primary
   kAdopt,      // the primary handed over; the target is to find itself the owner
+  kCheckpoint,  // kRestart: CHECKPOINT was sent to the primary
+  kStop,        // its process is being ended; kStart follows
 };
-std::string_view MoveKindName(MoveKind kind);  // "none", "first", "planned", "unplanned"
-std::string_view MoveStepName(MoveStep step);  // "start", "take_over", "prepare", "handover", "adopt"
+std::string_view MoveKindName(MoveKind kind);  // "none", "first", "planned", "unplanned", "restart"
+std::string_view MoveStepName(MoveStep step);  // "start", "take_over", "prepare", "handover", "adopt", "checkpoint", "stop"
 
 // At most one a service at any time.
 struct Move {
@@ -56,6 +58,7 @@ struct Plan {
   std::vector<Restart> restarts;
   uint64_t predicted_moves = 0;
   uint64_t moves = 0;
+  int64_t restarted_unix_ms = 0;  // on purpose, the last time; 0: never
   bool operator==(const Plan&) const = default;
 };
 

@@ -97,6 +97,8 @@ void Core::Assess(ServiceState& service) {
                       it->second.report.app.role >= AppRole::kMirroring;
   input.move_under_way = plan.move.kind != MoveKind::kNone;
   input.cooldown_until_ms = service.cooldown_until.ns() / kNsPerMs;
+  input.restart_cooldown_until_ms = service.restart_cooldown_until.ns() / kNsPerMs;
+  if (service.measured.checkpoint_ms >= 0) input.checkpoint_ms = static_cast<int64_t>(service.measured.checkpoint_ms);
   input.ready = policy::EstimateReadiness(WorkLeft(service));
   service.risk.Advance(fleet_, settings_, now_);
   Wake(service.risk.next());

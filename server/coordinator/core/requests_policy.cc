@@ -23,6 +23,7 @@ json ForecastJson(const Forecast& forecast, bool obeyed) {
               {"confidence", forecast.confidence},
               {"shadow", forecast.shadow},
               {"obeyed", obeyed},
+              {"restart_cures", forecast.restart_cures},
               {"reason", forecast.reason}};
   const bool known = forecast.status == ForecastStatus::kOk && forecast.has_ttf;
   out["ttf_p10_s"] = known ? json(forecast.ttf_p10_s) : json(nullptr);
@@ -92,6 +93,13 @@ std::string Core::ExplainDocument(const ServiceState& service) const {
                      {"lambda", gain.lambda},
                      {"gain", gain.gain}});
   }
+  const policy::RestartPermit restart = AllowedRestart(service);
+  std::vector<std::string> why = policy::Explain(input, assessed, permit, fleet_, settings_, now_ms);
+  for (std::string& line : policy::ExplainRestart(input, assessed, restart, fleet_, settings_, now_ms)) {
+    why.push_back(std::move(line));
+  }
+  json restart_holds = json::array();
+  for (const policy::Hold hold : restart.holds) restart_holds.push_back(policy::HoldName(hold));
   json holds = json::array();
   for (const policy::Hold hold : permit.holds) holds.push_back(policy::HoldName(hold));
   json decisions = json::array();
@@ -109,7 +117,15 @@ std::string Core::ExplainDocument(const ServiceState& service) const {
       {"allowed", policy::RungName(permit.rung)},
       {"moves_now", permit.switch_over},
       {"holds", std::move(holds)},
-      {"why", policy::Explain(input, assessed, permit, fleet_, settings_, now_ms)},
+      {"why", std::move(why)},
+      {"restart",
+       {{"allowed", restart.restart},
+        {"holds", std::move(restart_holds)},
+        {"probability", assessed.restart.gain.probability},
+        {"ready", assessed.restart.gain.ready},
+        {"cost", assessed.restart.gain.cost},
+        {"gain", assessed.restart.gain.gain},
+        {"cooldown_ms", std::max<int64_t>(0, input.restart_cooldown_until_ms - now_ms)}}},
       {"known", assessed.known},
       {"stale", assessed.stale},
       {"probability", assessed.probability},

@@ -26,6 +26,7 @@ void Risk::Observe(const std::vector<Forecast>& forecasts, Instant now) {
     view.ttf_p50_s = forecast.ttf_p50_s;
     view.ttf_p90_s = forecast.ttf_p90_s;
     view.reason = forecast.reason;
+    view.restart_cures = forecast.restart_cures;
     input_.forecasts.push_back(std::move(view));
   }
 }

@@ -382,6 +382,9 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     request.kind = RequestKind::kPolicy;
     request.document = Rest(line, 1);
     Feed({request, 0});
+  } else if (verb == "explain") {  // explain SERVICE: the words only
+    const nlohmann::json document = nlohmann::json::parse(core_->Explain(node));
+    for (const auto& why : document.at("why")) Line(why.get<std::string>());
   } else if (verb == "forecast") {  // forecast SERVICE PROBABILITY|none [REASON]
     Forecast forecast;
     forecast.predictor = "threshold";
@@ -392,6 +395,7 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
       forecast.probability = std::stod(words[2]);
     }
     forecast.reason = Rest(line, 3);
+    forecast.restart_cures = forecast.reason.find("proc.") != std::string::npos;
     Feed({ForecastsArrived{node, {forecast}}, 0});
   } else if (verb == "age") {  // age SERVICE MS|never|unknown
     WriterAge age;

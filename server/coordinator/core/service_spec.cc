@@ -1,6 +1,7 @@
 #include "server/coordinator/core/service_spec.h"
 
 #include <cctype>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
@@ -98,6 +99,26 @@ class Fields {
   std::set<std::string> known_;
 };
 
+// Does the configuration name metrics, and none but of what a process uses up and its end sets free?
+bool OnlyOfTheProcess(const std::string& config) {
+  static const std::set<std::string> kOfProcess = {"proc.rss_bytes", "proc.swap_bytes",    "proc.memory_fraction",
+                                                   "proc.fds",       "proc.fds_fraction", "proc.threads"};
+  bool any = false, other = false;
+  const std::function<void(const json&)> look = [&](const json& value) {
+    for (const auto& [key, item] : value.items()) {
+      if (item.is_structured()) look(item);
+      if (key == "limits" && item.is_object()) {  // of trend: by name
+        for (const auto& [name, limit] : item.items()) other |= kOfProcess.count(name) == 0;
+      }
+      if (key != "metric" || !item.is_string()) continue;
+      any = true;
+      other |= kOfProcess.count(item.get<std::string>()) == 0;
+    }
+  };
+  look(json::parse(config));
+  return any && !other;
+}
+
 std::vector<PredictorSpec> ParsePredictors(const json* list) {
   std::vector<PredictorSpec> out;
   if (list == nullptr) return out;
@@ -113,6 +134,7 @@ std::vector<PredictorSpec> ParsePredictors(const json* list) {
       spec.config = config->dump();
     }
     spec.shadow = fields.Flag("shadow", false);
+    spec.restart_cures = fields.Flag("restart_cures", OnlyOfTheProcess(spec.config));
     fields.RefuseUnknown();
     out.push_back(std::move(spec));
   }
@@ -185,6 +207,7 @@ std::string EncodeServiceSpec(const ServiceSpec& spec) {
   for (const PredictorSpec& predictor : spec.predictors) {
     predictors.push_back({{"plugin", predictor.plugin}, {"config", json::parse(predictor.config)}});
     if (predictor.shadow) predictors.back()["shadow"] = true;
+    predictors.back()["restart_cures"] = predictor.restart_cures;
   }
   json out = {{"name", spec.name},
               {"program", spec.program},

@@ -43,6 +43,7 @@ struct Measured {
   double load_ms = -1;
   double replay_per_s = -1;  // records
   double switch_ms = -1;
+  double checkpoint_ms = -1;
   double append_per_s = 0;
   Instant append_from = Instant::Never();  // the last look at what the primary wrote
   Lsn append_lsn;
@@ -122,6 +123,7 @@ struct ServiceState {
   Risk risk;
   RiskLevel risk_recorded = RiskLevel::kNone;
   Instant cooldown_until;
+  Instant restart_cooldown_until;
 
   // Failure detection.
   Instant suspect_since = Instant::Never();
@@ -163,6 +165,7 @@ struct ServiceState {
   int program_id = 0;                                 // the same for the same program, arguments and environment
   std::vector<std::pair<std::string, Claim>> claims;  // by node, as the core's index has them
   std::string held_recorded;                          // why a move that is wanted is held, as last recorded
+  std::string restart_held_recorded;                  // the same of a restart
   bool shadow_warned = false;
   struct Decision {
     int64_t unix_ms = 0;

@@ -23,6 +23,25 @@ TEST(ServiceSpecTest, EverythingSurvivesEncoding) {
   EXPECT_EQ(*again, *spec);
 }
 
+TEST(ServiceSpecTest, ARestartCuresWhatOnlyTheProcessUsesUpUnlessTheFileSaysOtherwise) {
+  const auto cures = [](const std::string& predictor) {
+    const auto spec = ParseServiceSpec(R"({"name":"a","program":"p","predictors":[)" + predictor + "]}");
+    EXPECT_TRUE(spec.ok()) << spec.status().message();
+    EXPECT_EQ(ParseServiceSpec(EncodeServiceSpec(*spec))->predictors, spec->predictors);
+    return spec->predictors.at(0).restart_cures;
+  };
+  EXPECT_FALSE(cures(R"({"plugin":"trend"})"));
+  EXPECT_TRUE(cures(R"({"plugin":"trend","config":{"metrics":[{"metric":"proc.rss_bytes"},{"metric":"proc.fds"}]}})"));
+  EXPECT_FALSE(
+      cures(R"({"plugin":"trend","config":{"metrics":[{"metric":"proc.fds"},{"metric":"node.disk_free_bytes"}]}})"));
+  EXPECT_FALSE(cures(R"({"plugin":"trend","config":{"metrics":[{"metric":"proc.fds"}],"limits":{"app.queue":9}}})"));
+  EXPECT_FALSE(cures(R"({"plugin":"threshold","config":{"bounds":[{"metric":"proc.cpu_cores","above":3}]}})"));
+  EXPECT_TRUE(
+      cures(R"({"plugin":"threshold","config":{"bounds":[{"metric":"app.pool","above":3}]},"restart_cures":true})"));
+  EXPECT_FALSE(
+      cures(R"({"plugin":"threshold","config":{"bounds":[{"metric":"proc.fds","above":3}]},"restart_cures":false})"));
+}
+
 TEST(ServiceSpecTest, TheQuorumFollowsTheReplicas) {
   EXPECT_EQ(ParseServiceSpec(R"({"name":"a","program":"b"})")->ack_quorum, 1);
   EXPECT_EQ(ParseServiceSpec(R"({"name":"a","program":"b","replicas":3})")->ack_quorum, 2);
@@ -72,8 +91,12 @@ TEST(PlanTest, EverythingSurvivesEncoding) {
   plan.restarts = {{"n1", 100, 5}};
   plan.predicted_moves = 2;
   plan.moves = 3;
+  plan.restarted_unix_ms = 1719;
   EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
   plan.move = {MoveKind::kUnplanned, MoveStep::kTakeOver, "n1", "n4", Epoch(3), {1, 2}, "killed", true, 1718, 20};
+  EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
+  plan.move.kind = MoveKind::kRestart;
+  plan.move.step = MoveStep::kStop;
   EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
 }
 

@@ -20,8 +20,8 @@ namespace {
 
 using namespace coordinator;  // NOLINT: its own internals
 
-constexpr size_t kReportsEarlyMax = 4096;  // nodes heard while the metadata is being read
-constexpr size_t kRequestsMax = 1024;      // operators waiting
+constexpr size_t kReportsEarlyMax = 16'384;  // nodes heard while the metadata is being read: as many as the core takes
+constexpr size_t kRequestsMax = 1024;        // operators waiting
 
 CoreOptions CoreOptionsOf(const CoordinatorOptions& options) {
   CoreOptions core;

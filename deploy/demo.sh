@@ -11,8 +11,7 @@ usage() {
 usage: deploy/demo.sh [options]
 
   --summary FILE   write the result as JSON
-  --predictor NAME who forecasts: threshold (default), gbt (a model trained on recorded failures), or trend (which does
-                   not yet foresee the slow disk: the demonstration then ends with status 1)
+  --predictor NAME who forecasts: threshold (default), gbt (a model trained on recorded failures), or trend (growth)
   --no-install     do not install Debian packages (they are only installed when some are missing)
   --no-build       use the programs in the build folder as they are
   --build-dir DIR  build folder (default: build)

@@ -118,6 +118,10 @@ TEST_F(TrendTest, ConfigurationErrorsNameTheField) {
   EXPECT_THAT(ConfigError(R"({"metrics":[{"metric":"a","capacity":["b",true]}]})"),
               StartsWith("metrics[0].capacity[1]: "));
   EXPECT_THAT(ConfigError(R"({"metrics":[{"metric":"a","direction":1}]})"), StartsWith("metrics[0].direction: "));
+  EXPECT_EQ(ConfigError(R"({"metrics":[{"metric":"a","noise":"loud"}]})"),
+            "metrics[0].noise: \"additive\" or \"multiplicative\" is needed");
+  EXPECT_EQ(ConfigError(R"({"metrics":[{"metric":"a","direction":"down","noise":"multiplicative"}]})"),
+            "metrics[0].noise: \"multiplicative\" goes with the direction \"up\" only");
   EXPECT_THAT(ConfigError(R"({"metrics":[{"metric":"proc.*"}]})"), StartsWith("metrics[0].metric: "));
   EXPECT_EQ(ConfigError(R"({"base_probability":2})"), "base_probability: 2 is not between 0 and 1");
   EXPECT_EQ(ConfigError(R"({"stale_s":-1})"), "stale_s: -1 is not between 0 and 864000");
@@ -158,7 +162,7 @@ TEST_F(TrendTest, LimitsAddToWhatIsWatchedWithoutAWord) {
   Make(R"({"limits":{"app.latency_p99_us":"100 k","proc.rss_bytes":"64 MiB"}})");
   for (int t = 0; t < 30; ++t) Observe(t, {{"app.latency_p99_us", 1000.0 + 1500 * t}, {"proc.rss_bytes", 9 * kMiB}});
   EXPECT_GT(Predict(60).probability, 0.9);
-  EXPECT_THAT(Predict(60).reason, StartsWith("app.latency_p99_us grows 1500/s"));
+  EXPECT_THAT(Predict(60).reason, StartsWith("the median of app.latency_p99_us grows"));
   Make(R"({"limits":{"app.latency_p99_us":"100 k","proc.rss_bytes":"64 MiB"}})");
   for (int t = 0; t < 30; ++t) Observe(t, {{"proc.rss_bytes", (9.0 + t) * kMiB}});
   EXPECT_GT(Predict(60).probability, 0.9);
@@ -326,6 +330,67 @@ TEST_F(TrendTest, NoFalseAlarms) {
   }
 }
 
+// A gauge that is read twice a second and changes each second, in steps of four like a timer's. The level is a median;
+// one value in thirty is a spike.
+std::vector<double> Latencies(int seconds, uint64_t seed, const std::function<double(int)>& level) {
+  Noise noise(seed);
+  std::vector<double> values;
+  for (int t = 0; t < seconds; ++t) {
+    const double spike = noise.Uniform() < 1.0 / 30 ? 6 : 1;
+    const double value = std::round(level(t) * spike * std::exp(0.5 * noise()) / 4) * 4;
+    values.insert(values.end(), {value, value});
+  }
+  return values;
+}
+
+TEST_F(TrendTest, ALatencyCreepsBelowItsSpikes) {
+  // 60 s well, then 196 more over 80 s.
+  const auto creep = [](int t) { return 4 + std::max(0, t - 60) * 196 / 80.0; };
+  int in_time = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Make(R"({"metrics":[{"metric":"m","capacity":200,"noise":"multiplicative"}]})");
+    const double at_s = FirstAlarm(Latencies(140, seed, creep), 0.5, 60).value_or(140);
+    EXPECT_GT(at_s, 60) << seed;
+    in_time += at_s < 120;
+  }
+  EXPECT_GE(in_time, 19);
+  // By its name.
+  Make(R"({"limits":{"app.longest_stall_us":200}})");
+  const std::vector<double> values = Latencies(120, 3, creep);
+  for (size_t i = 0; i < values.size(); ++i) Observe(static_cast<double>(i) / 2, {{"app.longest_stall_us", values[i]}});
+  EXPECT_GT(Predict().probability, 0.9);
+  EXPECT_THAT(Predict().reason, StartsWith("the median of app.longest_stall_us grows"));
+}
+
+TEST_F(TrendTest, LatenciesThatDoNotCreep) {
+  const struct {
+    const char* name;
+    std::function<double(int)> level;
+  } calms[] = {
+      {"level", [](int) { return 12.0; }},
+      {"each minute a quarter of it slower", [](int t) { return t % 60 < 15 ? 20.0 : 4.0; }},
+      {"more to do from now on", [](int t) { return t < 300 ? 6.0 : 24.0; }},
+      {"by day", [](int t) { return 12 * std::exp(std::sin(t / 100.0)); }},
+      {"grows and stays", [](int t) { return 4 + 26 * std::clamp((t - 300) / 60.0, 0.0, 1.0); }},
+  };
+  for (const auto& calm : calms) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      Make(R"({"metrics":[{"metric":"m","capacity":200,"noise":"multiplicative"}]})");
+      EXPECT_EQ(FirstAlarm(Latencies(900, seed, calm.level), 0.5, 60), std::nullopt)
+          << calm.name << ", seed " << seed << ": " << last_.reason;
+    }
+  }
+}
+
+TEST_F(TrendTest, ALatencyBeyondItsLimitHasNoTimeLeft) {
+  Make(R"({"metrics":[{"metric":"m","capacity":200,"noise":"multiplicative"}]})");
+  const std::vector<double> values = Latencies(110, 1, [](int t) { return 4 * std::exp(std::max(0, t - 50) * 0.08); });
+  for (size_t i = 0; i < values.size(); ++i) Observe(static_cast<double>(i) / 2, values[i]);
+  EXPECT_GT(Predict().probability, 0.9);
+  EXPECT_FALSE(Predict().has_ttf);
+  EXPECT_THAT(Predict().reason, HasSubstr("reaches 200 about now"));
+}
+
 TEST_F(TrendTest, AcceleratingGrowthAndOneThatLevelsOff) {
   for (const uint64_t seed : kSeeds) {
     Noise noise(seed);
@@ -387,20 +452,21 @@ TEST_F(TrendTest, GrowthUnderADailyCycleIsSeenOverDays) {
 TEST_F(TrendTest, SavedStatesAndExtraQuestionsChangeNothing) {
   const auto run = [&](bool disturbed) {
     Make(R"({"metrics":[{"metric":"m","capacity":["l",512]},{"metric":"f","direction":"down","capacity":0},
-             {"metric":"g"}]})");
+             {"metric":"g"},{"metric":"n","capacity":900,"noise":"multiplicative"}]})");
     Noise noise(11);
     std::string all;
     for (int t = 0; t < 1500; ++t) {
       Observe(t, {{"m", 100 + 0.2 * t + (t % 25) * 3 + noise()},
                   {"l", 600.0},
                   {"f", 1000 - 0.9 * std::max(0, t - 400) + 2 * noise()},
-                  {"g", 50 + noise()}});
+                  {"g", 50 + noise()},
+                  {"n", (10 + 6.0 * (t < 300 ? std::max(0, t - 150) : 0)) * std::exp(0.3 * noise())}});
       if (disturbed && t % 7 == 0) Predict(5, 100);
       if (disturbed && t % 211 == 0) {
         std::string state;
         EXPECT_TRUE(instance_->Save(&state).ok());
         Make(R"({"metrics":[{"metric":"m","capacity":["l",512]},{"metric":"f","direction":"down","capacity":0},
-                 {"metric":"g"}]})");
+                 {"metric":"g"},{"metric":"n","capacity":900,"noise":"multiplicative"}]})");
         EXPECT_TRUE(instance_->Restore(state).ok());
         std::string again;
         EXPECT_TRUE(instance_->Save(&again).ok());
@@ -416,6 +482,7 @@ TEST_F(TrendTest, SavedStatesAndExtraQuestionsChangeNothing) {
   };
   const std::string once = run(false);
   EXPECT_THAT(once, HasSubstr("reaches 0 in"));
+  EXPECT_THAT(once, HasSubstr("the median of n grows"));
   EXPECT_TRUE(once == run(true));
 }
 

@@ -59,6 +59,12 @@ const Known* Find(const std::string& metric) {
   return nullptr;
 }
 
+// Latencies and stalls scatter by a factor, whatever measures them.
+bool ScattersByName(const std::string& metric) {
+  return metric.find("latency") != std::string::npos || metric.find("stall") != std::string::npos ||
+         metric.starts_with("log.append_");
+}
+
 void TakeKnownCapacity(const Known* known, Watched* watched) {
   if (known && !std::isnan(known->capacity)) watched->capacity = known->capacity;
   if (known) {
@@ -111,7 +117,7 @@ Watched ParseWatched(const Json& json, const std::string& at) {
   if (!json.is_object()) Bad(at, "an object is needed");
   Watched watched;
   const Json* capacity = nullptr;
-  std::optional<bool> down;
+  std::optional<bool> down, scatters;
   for (const auto& [key, value] : json.items()) {
     const std::string field = at + "." + key;
     if (key == "metric") {
@@ -121,6 +127,9 @@ Watched ParseWatched(const Json& json, const std::string& at) {
     } else if (key == "direction") {
       if (value != "up" && value != "down") Bad(field, "\"up\" or \"down\" is needed");
       down = value == "down";
+    } else if (key == "noise") {
+      if (value != "additive" && value != "multiplicative") Bad(field, "\"additive\" or \"multiplicative\" is needed");
+      scatters = value == "multiplicative";
     } else {
       Bad(field, "unknown field");
     }
@@ -128,6 +137,9 @@ Watched ParseWatched(const Json& json, const std::string& at) {
   if (watched.metric.empty()) Bad(at + ".metric", "required");
   const Known* known = Find(watched.metric);
   watched.down = down.value_or(known && known->down);
+  if (watched.down && scatters.value_or(false))
+    Bad(at + ".noise", "\"multiplicative\" goes with the direction \"up\" only");
+  watched.scatters = scatters.value_or(!watched.down && ScattersByName(watched.metric));
   TakeCapacities(capacity, at + ".capacity", known, &watched);
   return watched;
 }
@@ -139,6 +151,7 @@ void TakeDefaults(const Json* limits, Config* config) {
     Watched watched;
     watched.metric = known.metric;
     watched.down = known.down;
+    watched.scatters = ScattersByName(watched.metric);
     watched.optional = true;
     TakeKnownCapacity(&known, &watched);
     config->metrics.push_back(std::move(watched));
@@ -153,6 +166,7 @@ void TakeDefaults(const Json* limits, Config* config) {
     Watched watched;
     watched.metric = MetricName(name, field);
     watched.down = known && known->down;
+    watched.scatters = ScattersByName(watched.metric);
     watched.optional = true;
     TakeCapacities(&capacity, field, known, &watched);
     const auto at = std::find_if(config->metrics.begin(), config->metrics.end(),

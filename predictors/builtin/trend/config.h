@@ -11,6 +11,7 @@ namespace understudy::trend {
 struct Watched {
   std::string metric;
   bool down = false;                          // dangerous when low, like free space
+  bool scatters = false;                      // its noise is multiplicative, like that of a latency
   std::optional<double> capacity;             // the configured one
   std::vector<std::string> capacity_metrics;  // the tightest of those that are there
   bool learned = false;                       // where there is neither: from failures

@@ -83,7 +83,14 @@ double Wander(std::span<const double> x, std::span<const double> rests) {
 
 }  // namespace
 
-double Growth::Gain(const Curve& curve, double t) const { return curve.speed * span_s * Bent(t / span_s, curve.bend); }
+double Growth::Gain(const Curve& curve, double t) const {
+  return curve.even ? std::log1p(curve.speed * t) : curve.speed * span_s * Bent(t / span_s, curve.bend);
+}
+
+double Growth::reach() const {
+  if (!(rise > 0)) return 1e9;
+  return logarithmic ? std::expm1(headroom) / -std::expm1(-rise) : headroom / rise;
+}
 
 double Growth::Parabola(const Curve& curve, double t) const {
   return curve.speed * t * (1 + curve.bend * t / (2 * span_s));
@@ -106,7 +113,8 @@ double Growth::Reached(double t) const {
   const double straight = linear.speed * t;
   const auto passed = [&](double gain) {
     const double slope_error = gain / certainty;
-    const double form_error = (gain - straight) / 2;  // that it goes on bending so, or straight on
+    // That it goes on bending so, or straight on.
+    const double form_error = curved.even ? 0 : (gain - straight) / 2;
     const double variance = noise + slope_error * slope_error + form_error * form_error;
     const double ahead = gain - headroom;
     return variance > 0 ? stats::NormalCdf(ahead / std::sqrt(variance)) : (ahead >= 0 ? 1.0 : 0.0);

@@ -15,6 +15,7 @@ struct Curve {
   double speed = 0;  // per second, now
   double bend = 0;
   double weight = 0;  // Akaike weight of this form against the other
+  bool even = false;  // of a logarithm, of what grows by the same amount each second: log(1 + speed * t)
 };
 
 // What the series' longer past says of its noise; zeros: nothing.
@@ -31,8 +32,11 @@ struct Growth {
   double headroom = 0;   // from level to where the peaks reach the limit
   double rise = 0;       // over the fitted span
   double span_s = 0;
-  double spread = 0;  // of the peaks around their line
-  double wander = 0;  // per sqrt(second)
+  double spread = 0;         // of the peaks around their line
+  double wander = 0;         // per sqrt(second)
+  double dependence = 1;     // values that say as much as an independent one
+  bool logarithmic = false;  // level, rise and headroom are logarithms
+  double scatter = 0;        // of single points around the level, where that is more than `spread`
   Curve linear, curved;
   size_t points = 0;
 
@@ -44,7 +48,7 @@ struct Growth {
   std::optional<double> Quantile(double q, double far_s) const;
   double speed() const { return linear.weight * linear.speed + curved.weight * curved.speed; }
   // Relative to what it still has to go: how far a forecast looks beyond what was seen.
-  double reach() const { return rise > 0 ? headroom / rise : 1e9; }
+  double reach() const;
 
  private:
   double Gain(const Curve& curve, double t) const;

@@ -99,7 +99,7 @@ struct Sums {
 
 // Where a line with one bend fits so much better than a smooth curve (a parabola, for the purpose) that its extra
 // parameter is worth it by AICc: the bucket of the bend, `begin` when nowhere.
-size_t AfterBend(const Window& window, size_t begin) {
+size_t AfterBend(const Window& window, size_t begin, double evidence) {
   const size_t n = window.n - begin;
   if (n < kPointsMin + 4) return begin;
   const double range = Range(window, begin);
@@ -147,30 +147,30 @@ size_t AfterBend(const Window& window, size_t begin) {
   const auto aicc = [&](double rest, double k) {
     return count * std::log((rest + tiny) / count) + 2 * k + 2 * k * (k + 1) / (count - k - 1);
   };
-  // Two lines and where they meet: 5, and the variance; a parabola: 3, and the variance. 4 more: strong evidence only
-  // (Burnham and Anderson, "Model Selection and Multimodel Inference", 2002).
-  return aicc(best_rest, 6) + 4 < aicc(smooth, 4) ? begin + best : begin;
+  // Two lines and where they meet: 5, and the variance; a parabola: 3, and the variance.
+  return aicc(best_rest, 6) + evidence < aicc(smooth, 4) ? begin + best : begin;
 }
 
 }  // namespace
 
-void FindRegime(Window* window, Regime* regime, std::vector<double>* scratch) {
+void FindRegime(Window* window, Regime* regime, std::vector<double>* scratch, double evidence) {
   regime->x.clear();
   regime->low.clear();
   regime->high.clear();
   regime->before = -DBL_MAX;
   regime->begin = 0;
   regime->lifted = 0;
+  regime->dropped = false;
   if (window->n < kPointsMin) return;
-  regime->begin = AfterLastDrop(*window, scratch);
+  if (!window->medians) regime->begin = AfterLastDrop(*window, scratch);
   regime->dropped = regime->begin > 0;
   for (size_t i = 2; i < regime->begin; ++i) {  // held for three buckets
     regime->before = std::max(regime->before, std::min({window->low[i], window->low[i - 1], window->low[i - 2]}));
   }
   if (window->n - regime->begin < kPointsMin) return;
-  regime->lifted = TakeOutLifts(window, regime->begin, scratch);
+  if (!window->medians) regime->lifted = TakeOutLifts(window, regime->begin, scratch);
   for (int bends = 0; bends < 2; ++bends) {
-    const size_t after = AfterBend(*window, regime->begin);
+    const size_t after = AfterBend(*window, regime->begin, evidence);
     if (after == regime->begin) break;
     for (size_t i = regime->begin + 2; i < after; ++i) {
       regime->before = std::max(regime->before, std::min({window->low[i], window->low[i - 1], window->low[i - 2]}));
@@ -182,15 +182,16 @@ void FindRegime(Window* window, Regime* regime, std::vector<double>* scratch) {
   const double end_s = window->time_s[window->n - 1];
   // The newest points are whole; what does not fill a point at the old end is left out.
   for (size_t i = regime->begin + n % merge; i < window->n; i += merge) {
-    double x = 0, low = 0, high = window->high[i];
+    double x = 0, low = 0, high = window->high[i], highs = 0;
     for (size_t j = i; j < i + merge; ++j) {
       x += window->time_s[j] - end_s;
       low += window->low[j];
       high = std::max(high, window->high[j]);
+      highs += window->high[j];
     }
     regime->x.push_back(x / static_cast<double>(merge));
     regime->low.push_back(low / static_cast<double>(merge));
-    regime->high.push_back(high);
+    regime->high.push_back(window->medians ? highs / static_cast<double>(merge) : high);
   }
 }
 

@@ -23,7 +23,10 @@ struct Regime {
 };
 
 // Cuts `window` (which it changes: level shifts are taken out, so that earlier values are raised to the last level).
+// Of medians single falls and rises tell nothing: they are cut where the direction changed only.
 // Less than kPointsMin points: there is no regime long enough yet.
-void FindRegime(Window* window, Regime* regime, std::vector<double>* scratch);
+// `evidence`: by how much a line with a bend must be better than a smooth curve, by AICc; 4 is strong (Burnham and
+// Anderson, "Model Selection and Multimodel Inference", 2002).
+void FindRegime(Window* window, Regime* regime, std::vector<double>* scratch, double evidence);
 
 }  // namespace understudy::trend

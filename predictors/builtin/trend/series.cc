@@ -87,6 +87,20 @@ void Scale::Extract(Window* window) const {
   }
 }
 
+size_t Scale::Newest(std::span<double> lows) const {
+  const size_t n = std::min(lows.size(), ring_.size());
+  for (size_t i = 0; i < n; ++i) lows[i] = At(ring_.size() - n + i).low;
+  return n;
+}
+
+float Scale::Held(size_t newest) const {
+  float held = peak_before();
+  for (size_t i = 2; i + newest < ring_.size(); ++i) {
+    held = std::max(held, std::min({At(i - 2).low, At(i - 1).low, At(i).low}));
+  }
+  return held;
+}
+
 void Scale::Clear() {
   while (ring_.size() >= 3) {
     Leave();
@@ -175,12 +189,32 @@ void Series::FollowTeeth(double time_s, float value) {
   }
 }
 
+// Takes one more bucket of scale `k` into the one that gathers for the next.
+void Series::Gather(size_t k, float low, float high) {
+  Step& step = scales_[k];
+  if (!medians_) {
+    step.low = step.gathered == 0 ? low : std::min(step.low, low);
+    step.high = step.gathered == 0 ? high : std::max(step.high, high);
+    return;
+  }
+  gathered_.resize(kGathered);
+  float* lows = &gathered_[2 * k * kMerge];
+  float* highs = lows + kMerge;
+  lows[step.gathered] = low;
+  highs[step.gathered] = high;
+  if (step.gathered + 1 < kMerge) return;
+  std::sort(lows, lows + kMerge);
+  std::sort(highs, highs + kMerge);
+  step.low = (lows[kMerge / 2 - 1] + lows[kMerge / 2]) / 2;
+  step.high = k == 0 ? highs[kMerge - 2] : (highs[kMerge / 2 - 1] + highs[kMerge / 2]) / 2;
+}
+
 size_t Series::Observe(int64_t time_ns, double value) {
   double gap_s = 0;
   if (samples_ == 0) {
     first_ns_ = time_ns;
     base_ = value;
-    scales_.push_back({.scale = Scale(kSizeMin)});
+    scales_.push_back({.scale = Scale(medians_ ? kWindowMax : kSizeMin)});
   } else {
     gap_s = static_cast<double>(time_ns - last_ns_) * 1e-9;
     // The first few gaps count most; one long silence does not change the cadence much.
@@ -200,21 +234,15 @@ size_t Series::Observe(int64_t time_ns, double value) {
   last_ = value;
   const auto ticks = static_cast<int64_t>(std::llround(Since(time_ns) * kTicksPerSecond));
   const auto offset = static_cast<float>(value - base_);
-  FollowTeeth(Since(time_ns), offset);
+  if (!medians_) FollowTeeth(Since(time_ns), offset);
 
   float low = offset, high = offset;
   int64_t start_ticks = ticks;
   for (size_t k = 0;; ++k) {
     scales_[k].scale.Push(start_ticks, low, high);
+    Gather(k, low, high);
     Step& step = scales_[k];
-    if (step.gathered == 0) {
-      step.low = low;
-      step.high = high;
-      step.start_ticks = start_ticks;
-    } else {
-      step.low = std::min(step.low, low);
-      step.high = std::max(step.high, high);
-    }
+    if (step.gathered == 0) step.start_ticks = start_ticks;
     if (++step.gathered < kMerge) return k + 1;
     step.gathered = 0;
     low = step.low;
@@ -227,7 +255,7 @@ size_t Series::Observe(int64_t time_ns, double value) {
   }
 }
 
-void Series::Clear() { *this = Series(); }
+void Series::Clear() { *this = Series(medians_); }
 
 void Series::Save(StateWriter* out) const {
   out->Put(samples_);
@@ -252,6 +280,8 @@ void Series::Save(StateWriter* out) const {
   out->Put(peak_s_);
   out->Put(trough_s_);
   out->Put(span_samples_);
+  out->Put(static_cast<uint32_t>(gathered_.size()));
+  for (const float value : gathered_) out->Put(value);
 }
 
 bool Series::Restore(StateReader* in) {
@@ -279,8 +309,12 @@ bool Series::Restore(StateReader* in) {
   for (float* value : {&peak_, &trough_, &span_low_, &span_high_, &old_low_, &old_high_}) {
     sound &= in->Get(value) && std::isfinite(*value);
   }
-  return sound && in->Get(&peak_s_) && std::isfinite(peak_s_) && in->Get(&trough_s_) && std::isfinite(trough_s_) &&
-         in->Get(&span_samples_) && span_samples_ < kSizeMin;
+  sound &= in->Get(&peak_s_) && std::isfinite(peak_s_) && in->Get(&trough_s_) && std::isfinite(trough_s_) &&
+           in->Get(&span_samples_) && span_samples_ < kSizeMin && in->Get(&count);
+  if (!sound || count != (medians_ && samples_ > 0 ? kGathered : 0)) return false;
+  gathered_.resize(count);
+  for (float& value : gathered_) sound &= in->Get(&value) && std::isfinite(value);
+  return sound;
 }
 
 }  // namespace understudy::trend

@@ -5,12 +5,18 @@
 // min, 68 min, 18 h, 6 days and 48 days long, and every window costs a forecast the same. A bucket keeps its lowest and
 // highest value: the lowest is the lower envelope on which growth is judged (what a garbage collector or a log rotation
 // gives back is no growth), the highest says how far above it the peaks reach.
+//
+// A series that scatters, such as a latency, has no envelope that tells anything. It keeps medians instead: a bucket's
+// low is the median of the eight lows below it, its high the second highest of eight samples and from then on the
+// median of highs. That is the remedian of Rousseeuw and Bassett, "The remedian: a robust averaging method for large
+// data sets", J. Am. Stat. Assoc. 85, 1990, with base 8.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "predictors/builtin/trend/state_bytes.h"
@@ -26,6 +32,7 @@ struct Window {
   std::array<double, kWindowMax> time_s;  // of a bucket's first sample, since the series began
   std::array<double, kWindowMax> low, high;
   double bucket_s = 0;  // time a bucket takes
+  bool medians = false;
 };
 
 class Scale {
@@ -39,6 +46,10 @@ class Scale {
   size_t size() const { return ring_.size(); }
   float lowest() const { return lowest_; }  // of the window
   float last_low() const { return last_; }
+  // Fills `lows` with those of the newest buckets and returns how many there are.
+  size_t Newest(std::span<double> lows) const;
+  // The highest level held for three buckets, as far back as is known, the `newest` buckets left out; -FLT_MAX: none.
+  float Held(size_t newest) const;
   float last_high() const { return ring_[newest_].high; }
   // The highest level held for three buckets before the window, over at least the last 1,024 buckets; -FLT_MAX: none.
   float peak_before() const { return std::max(peaks_[0], peaks_[1]); }
@@ -90,6 +101,9 @@ class Series {
   static constexpr uint32_t kMerge = 8;
   static constexpr uint32_t kSizeMin = 64;
 
+  // `medians`: of what scatters; there are no teeth then.
+  explicit Series(bool medians = false) : medians_(medians) {}
+
   // Times ascend; values are finite, below 1e18 in size, and have grown dangerous when high. Returns how many scales
   // got a new bucket: scales 0 to result - 1. O(1) amortised.
   size_t Observe(int64_t time_ns, double value);
@@ -123,7 +137,12 @@ class Series {
     uint32_t gathered = 0;
   };
   void FollowTeeth(double time_s, float value);
+  void Gather(size_t k, float low, float high);
 
+  static constexpr size_t kGathered = 2 * kScalesMax * kMerge;
+
+  bool medians_;
+  std::vector<float> gathered_;  // where medians are kept: eight lows and eight highs of each scale
   uint64_t samples_ = 0;
   int64_t first_ns_ = 0, last_ns_ = 0;
   double base_ = 0, last_ = 0, cadence_s_ = 0;

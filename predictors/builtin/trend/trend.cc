@@ -17,9 +17,10 @@ namespace {
 
 using predictor_config::Show;
 
-constexpr uint32_t kStateVersion = 3;
+constexpr uint32_t kStateVersion = 4;
 // What growth is worth that has not proven itself: below every threshold a service is moved for.
 constexpr double kSuspicion = 0.45;
+constexpr double kNow = 1.0 / 8;  // of the time a fit has seen
 constexpr const char* kUptime = "proc.uptime_s";
 
 // A metric of the node goes on when the process is started anew.
@@ -35,7 +36,7 @@ class TrendPredictor {
  public:
   TrendPredictor(sdk::Host host, std::string_view config) : host_(host), config_(ParseConfig(config)) {
     for (const Watched& watched : config_.metrics) {
-      Source& source = sources_.emplace_back(watched.down);
+      Source& source = sources_.emplace_back(watched.down, watched.scatters);
       source.index = Want(watched.metric);
       for (const std::string& name : watched.capacity_metrics) source.capacities.push_back(Want(name));
     }
@@ -109,6 +110,12 @@ class TrendPredictor {
       const double horizon_s = static_cast<double>(forecast.horizon_ns) * 1e-9;
       const double probability = stats::NormalCdf(soonest->growth.z) * soonest->growth.Reached(elapsed_s + horizon_s);
       forecast.probability = std::clamp(probability, config_.base_probability, 1.0);
+      // A latency beyond its limit may stay there for long, and what is nearer than a fraction of the fit is not told
+      // from that: no moment is likelier than another.
+      if (soonest->scatters && soonest->p50_s - elapsed_s <= kNow * soonest->growth.span_s) {
+        sdk::SetReason(&forecast, reason);
+        continue;
+      }
       forecast.has_ttf = 1;
       forecast.ttf_p10_s = std::max(0.0, soonest->p10_s - elapsed_s);
       forecast.ttf_p50_s = std::max(0.0, soonest->p50_s - elapsed_s);
@@ -173,7 +180,7 @@ class TrendPredictor {
 
  private:
   struct Source {
-    explicit Source(bool down) : watch(down) {}
+    Source(bool down, bool scatters) : watch(down, scatters) {}
     size_t index = 0;
     std::vector<size_t> capacities;
     Watch watch;
@@ -262,18 +269,26 @@ class TrendPredictor {
       per = "h";
     }
     char z[64];
+    std::string how_fast = Show(watched.metric, speed);
+    if (trend.scatters) {
+      char percent[32];
+      std::snprintf(percent, sizeof percent, "by %.2g %%", 100 * std::expm1(speed));
+      how_fast = percent;
+    }
     if (trend.stairs) {
       std::snprintf(z, sizeof z, "/%s and never back", per);
     } else {
       std::snprintf(z, sizeof z, "/%s (Mann-Kendall z %.1f)", per, trend.growth.z);
     }
-    std::string text = trend.teeth ? "the floor of " + watched.metric + "'s saw-tooth" : watched.metric;
+    std::string text = trend.teeth      ? "the floor of " + watched.metric + "'s saw-tooth"
+                       : trend.scatters ? "the median of " + watched.metric
+                                        : watched.metric;
     text += watched.down ? " falls " : " grows ";
     if (trend.stairs) text += "by bursts, ";
     if (bent) text += trend.growth.curved.bend > 0 ? "ever faster, now " : "ever slower, now ";
-    text += Show(watched.metric, speed) + z + ", reaches " + Show(watched.metric, *watch.limit());
+    text += how_fast + z + ", reaches " + Show(watched.metric, *watch.limit());
     const double left_s = trend.p50_s - elapsed_s;
-    if (!(left_s > 0)) return text + " about now";
+    if (!(left_s > (trend.scatters ? kNow * trend.growth.span_s : 0))) return text + " about now";
     text += " in " + ShowTime(left_s) + " (" + ShowTime(std::max(0.0, trend.p10_s - elapsed_s)) + " to " +
             ShowTime(trend.p90_s - elapsed_s) + ")";
     return text;

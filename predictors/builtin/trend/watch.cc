@@ -5,6 +5,7 @@
 #include <cmath>
 #include <span>
 
+#include "predictors/builtin/trend/scatter.h"
 #include "predictors/builtin/trend/season.h"
 #include "predictors/builtin/trend/stairs.h"
 
@@ -23,20 +24,27 @@ constexpr double kSuspect = 2;           // certainty from which growth is suspe
 constexpr double kSuspectedFor = 0.25;   // of the fitted span
 constexpr double kLikely = 0.5;          // that the limit is reached at all, not an asymptote below it
 constexpr uint32_t kHeldMin = 3;         // fits in a row
+constexpr uint32_t kShortHeldMin = 2;    // of teeth, and of what scatters, whose fits are a tooth or a pair apart
 constexpr double kRecedeMax = 0.25;      // of the time that was left at a run's first fit: an end that recedes is none
 constexpr size_t kYoungMin = 10, kOldMin = 24;  // samples
 constexpr double kNewHigh = 2;                  // standard deviations above what was survived before
 constexpr double kAgrees = 3;                   // standard deviations
 constexpr double kFarS = 30 * 86400.0;
 constexpr size_t kTeethMin = 6;
-constexpr double kTeethZ = 2.5;  // six rising floors: 2.6
-constexpr uint32_t kTeethHeldMin = 2;
+constexpr double kTeethZ = 2.5;         // six rising floors: 2.6
 constexpr double kToothSamplesMin = 6;  // shorter ones are noise
 constexpr double kFallMax = 0.25;       // of the time between two teeth
 constexpr double kTallMin = 2.5;        // teeth over mean second difference; of white noise it is about 1.5
 constexpr double kAbsurd = 100;         // times the largest value so far: believed when seen three times in a row
 constexpr uint32_t kDoubtedMax = 3;
 constexpr double kSameLimit = 0.01;
+constexpr double kBend = 4;  // by AICc: strong evidence that a line bends
+constexpr double kSureBend = 20;
+constexpr double kScatterZ = 2.33;    // 1 %
+constexpr uint32_t kScatterWait = 2;  // samples
+constexpr double kScatterCertainty = 2.5;
+constexpr double kScatterAgrees = 2;     // of the scatter of single points; a median of eight is compared
+constexpr double kSameStart = 4;         // a limit that changes by more is another metric's
 constexpr double kMeanToSigma = 1.2533;  // of a normal distribution: sigma over mean size
 constexpr double kHugest = 1e18;
 
@@ -57,20 +65,38 @@ bool Watch::Believable(double value) {
   return true;
 }
 
+double Watch::InSeries(double value) const {
+  return (scatters_ ? StartedLog(value, start_) : down_ ? -value : value) - series_.base();
+}
+
+void Watch::TakeLimit(std::optional<double> limit) {
+  if (limit && (!std::isfinite(*limit) || std::abs(*limit) > kHugest || (scatters_ && !(*limit > 0)))) limit.reset();
+  if (limit == limit_) return;
+  const bool same = limit && limit_ && std::abs(*limit - *limit_) <= kSameLimit * std::abs(*limit_);
+  if (!same) ClearRuns();
+  limit_ = limit;
+  if (!scatters_ || !limit) return;
+  const double start = kStartShare * *limit;
+  if (start_ > 0 && start < kSameStart * start_ && start_ < kSameStart * start) return;
+  if (!series_.empty()) Clear();
+  limit_ = limit;
+  start_ = start;
+}
+
 void Watch::Observe(int64_t time_ns, double value, std::optional<double> limit, FitMemory* memory) {
-  if (limit && (!std::isfinite(*limit) || std::abs(*limit) > kHugest)) limit.reset();
-  if (limit != limit_) {
-    const bool same = limit && limit_ && std::abs(*limit - *limit_) <= kSameLimit * std::abs(*limit_);
-    if (!same) ClearRuns();
-    limit_ = limit;
-  }
+  TakeLimit(limit);
   if (!std::isfinite(value) || (!series_.empty() && time_ns <= series_.last_ns()) || !Believable(value)) return;
   value_ = value;
-  const size_t scales = series_.Observe(time_ns, down_ ? -value : value);
+  if (scatters_ && start_ == 0) start_ = std::max(kStartShare * std::abs(limit_.value_or(value)), DBL_MIN);
+  const size_t scales = series_.Observe(time_ns, scatters_ ? StartedLog(value, start_) : down_ ? -value : value);
   if (!limit_) return;
   if (runs_.size() < series_.scales()) {
     runs_.resize(series_.scales());
     stairs_.resize(series_.scales());
+  }
+  if (scatters_) {
+    for (size_t k = 0; k < scales; ++k) StepScatter(k, memory);
+    return;
   }
   for (size_t k = 0; k < scales; ++k) {
     Step(k, memory);
@@ -128,7 +154,7 @@ void Watch::Step(size_t k, FitMemory* memory) {
   window.bucket_s = series_.bucket_s(k);
   const Season season = TakeOutDailyCycle(&window, &memory->fit.sorted);
   Regime& regime = memory->regime;
-  FindRegime(&window, &regime, &memory->fit.sorted);
+  FindRegime(&window, &regime, &memory->fit.sorted, kBend);
   const size_t n = regime.x.size();
   // An eighth of the regime must be new; while a trend is to be confirmed, a sixteenth.
   const bool confirmed = run.held >= kHeldMin || run.held == 0;
@@ -151,6 +177,52 @@ void Watch::Step(size_t k, FitMemory* memory) {
   if (growth && season.found) growth->z = std::min(growth->z, season.z);
   if (growth && (growth->z < kZ || growth->level <= before + kNewHigh * growth->spread)) growth.reset();
   Judge(&run, growth, {.at_s = at_s, .cycle = season.widest});
+}
+
+// Either growth is shown by itself; or that the level is above all before, by its height or by a test over all of the
+// window, and then that it still rises remains to be shown.
+bool Watch::StillRises(const Window& window, const Regime& regime, const Growth& growth, double before,
+                       FitMemory* memory) {
+  if (growth.reach() > kReachMax || growth.level <= before + growth.spread || growth.z < kScatterZ) return false;
+  if (growth.z >= kZ) return true;
+  if (regime.begin >= kPointsMin && growth.level > before + kNewHigh * growth.spread) return true;
+  return ScatterRise(window, growth.dependence, &memory->fit) >= kZ;
+}
+
+// As Step, for what scatters. Single samples decide nothing here: medians tell whether a fit could matter.
+void Watch::StepScatter(size_t k, FitMemory* memory) {
+  Run& run = runs_[k];
+  const Scale& scale = series_.scale(k);
+  if (++run.since_fit < (k == 0 ? kScatterWait : 1) || scale.size() < kPointsMin) return;
+  run.since_fit = 0;
+  const double limit = InSeries(*limit_);
+  const double recent = k == 0 ? RecentLevel(series_) : scale.last_low();
+  if (kReachMax * -std::expm1(scale.lowest() - recent) < std::expm1(limit - recent)) {
+    Judge(&run, std::nullopt, {});
+    return;
+  }
+  Window& window = memory->window;
+  ExtractScatter(series_, k, &window);
+  const Season season = TakeOutDailyCycle(&window, &memory->fit.sorted);
+  Regime& regime = memory->regime;
+  // Three samples are no level: what was held before the window of samples is told by the next one.
+  double earlier = -DBL_MAX;
+  if (k > 0) earlier = scale.peak_before() - season.highest;
+  if (k == 0 && series_.scales() > 1) earlier = series_.scale(1).Held(scale.size() / Series::kMerge + 1);
+  // Spikes make bends of their own, and a creep's beginning is one: with as little cut off as possible, and if that
+  // shows nothing, with all that may be.
+  std::optional<Growth> growth;
+  size_t cut = window.n;
+  for (const double evidence : {kSureBend, kBend}) {
+    FindRegime(&window, &regime, &memory->fit.sorted, evidence);
+    if (regime.x.size() < kPointsMin || regime.begin == cut) continue;
+    cut = regime.begin;
+    std::optional<Growth> fit = FitScatter(regime, limit - season.highest, k == 0, &memory->fit);
+    if (fit && season.found) fit->z = std::min(fit->z, season.z);
+    if (fit && StillRises(window, regime, *fit, std::max(earlier, regime.before), memory)) growth = fit;
+    if (growth && growth->certainty >= kScatterCertainty) break;
+  }
+  Judge(&run, growth, {.at_s = window.time_s[window.n - 1], .cycle = season.widest, .scatters = true});
 }
 
 // Costs a pass over the window, and that only where it has risen by as much as is left.
@@ -229,7 +301,11 @@ void Watch::Judge(Run* run, std::optional<Growth> growth, const Trend& shape) {
     suspected_->growth = *growth;
   }
   std::optional<double> end_s;
-  if (growth && growth->certainty >= (shape.stairs ? kStairsCertainty : kCertainty) && growth->reach() <= kReachMax) {
+  if (growth &&
+      growth->certainty >= (shape.stairs     ? kStairsCertainty
+                            : shape.scatters ? kScatterCertainty
+                                             : kCertainty) &&
+      growth->reach() <= kReachMax) {
     end_s = growth->Quantile(kLikely, kFarS);
   }
   if (!end_s) {
@@ -242,7 +318,10 @@ void Watch::Judge(Run* run, std::optional<Growth> growth, const Trend& shape) {
   run->missed = 0;
   const double left_s = *end_s;
   const double first_left_s = run->first_end_s - run->first_s;
-  const bool recedes = at_s + left_s > run->first_end_s + kRecedeMax * first_left_s;
+  // Of what scatters the end is not known to within less than a share of what was seen.
+  const double slack_s = kRecedeMax * (shape.scatters ? std::max(first_left_s, growth->span_s) : first_left_s);
+  const bool there = shape.scatters && !(growth->headroom > 0);
+  const bool recedes = !there && at_s + left_s > run->first_end_s + slack_s;
   if (run->held == 0 || recedes) {
     // Once most of the way is seen, an end that moves is a matter of how fast, no longer of whether.
     if (!(run->trend && growth->reach() <= kReachSure)) {
@@ -253,7 +332,7 @@ void Watch::Judge(Run* run, std::optional<Growth> growth, const Trend& shape) {
     run->first_end_s = at_s + left_s;
   }
   if (run->held < UINT32_MAX) ++run->held;
-  if (run->held < (shape.teeth ? kTeethHeldMin : kHeldMin)) return;
+  if (run->held < (shape.teeth || shape.scatters ? kShortHeldMin : kHeldMin)) return;
   Trend trend = shape;
   trend.growth = *growth;
   trend.p50_s = left_s;
@@ -270,9 +349,13 @@ bool Watch::Known(int64_t now_ns, double stale_s) const {
 
 // A fit is made now and then; a level that has stood still or leapt since then tells that its story is over.
 bool Watch::Agrees(const Trend& trend) const {
-  const double last = (down_ ? -value_ : value_) - series_.base();
   const double since_s = series_.Since(series_.last_ns()) - trend.at_s;
-  const double margin = kAgrees * trend.growth.spread + trend.cycle;
+  double margin = kAgrees * trend.growth.spread + trend.cycle;
+  double last = InSeries(value_);
+  if (scatters_) {
+    last = RecentLevel(series_);
+    margin += kScatterAgrees * trend.growth.scatter;
+  }
   return last >= trend.growth.level - margin && last <= trend.growth.Level(since_s) + trend.growth.peak + margin;
 }
 
@@ -307,98 +390,11 @@ void Watch::ClearRuns() {
 
 void Watch::Clear() {
   series_.Clear();
+  start_ = 0;
   ClearRuns();
   teeth_fitted_ = 0;
   largest_ = 0;
   doubted_ = 0;
-}
-
-void Watch::Save(StateWriter* out) const {
-  series_.Save(out);
-  out->Put(static_cast<uint8_t>(limit_.has_value()));
-  out->Put(limit_.value_or(0));
-  out->Put(value_);
-  out->Put(largest_);
-  out->Put(doubted_);
-  out->Put(teeth_fitted_);
-  out->Put(static_cast<uint32_t>(runs_.size()));
-  const auto put_trend = [&](const std::optional<Trend>& trend) {
-    out->Put(static_cast<uint8_t>(trend.has_value()));
-    if (!trend) return;
-    const Growth& growth = trend->growth;
-    for (const double value :
-         {trend->at_s,        trend->cycle,         trend->p10_s,        trend->p50_s,       trend->p90_s,
-          growth.z,           growth.certainty,     growth.level,        growth.peak,        growth.headroom,
-          growth.rise,        growth.span_s,        growth.spread,       growth.wander,      growth.linear.speed,
-          growth.linear.bend, growth.linear.weight, growth.curved.speed, growth.curved.bend, growth.curved.weight}) {
-      out->Put(value);
-    }
-    out->Put(static_cast<uint8_t>(trend->teeth));
-    out->Put(static_cast<uint8_t>(trend->stairs));
-    out->Put(static_cast<uint32_t>(growth.points));
-  };
-  const auto put = [&](const Run& run) {
-    out->Put(run.since_fit);
-    out->Put(run.wait);
-    out->Put(run.held);
-    out->Put(run.missed);
-    out->Put(run.first_s);
-    out->Put(run.first_end_s);
-    put_trend(run.trend);
-  };
-  put_trend(suspected_);
-  for (const Run& run : runs_) put(run);
-  for (const Run& run : stairs_) put(run);
-  put(teeth_run_);
-}
-
-bool Watch::Restore(StateReader* in) {
-  Clear();
-  bool has_limit = false;
-  double limit = 0;
-  uint32_t count = 0;
-  bool sound = series_.Restore(in) && in->GetBool(&has_limit) && in->Get(&limit) && in->Get(&value_);
-  sound = sound && in->Get(&largest_) && in->Get(&doubted_) && in->Get(&teeth_fitted_) && in->Get(&count);
-  if (!sound || count > Series::kScalesMax || !std::isfinite(limit) || !std::isfinite(value_) ||
-      !std::isfinite(largest_)) {
-    return false;
-  }
-  if (has_limit) limit_ = limit;
-  const auto get_trend = [&](std::optional<Trend>* into) {
-    bool has_trend = false;
-    bool fine = in->GetBool(&has_trend);
-    if (!fine || !has_trend) return fine;
-    Trend& trend = into->emplace();
-    Growth& growth = trend.growth;
-    for (double* value : {&trend.at_s,         &trend.cycle,          &trend.p10_s,
-                          &trend.p50_s,        &trend.p90_s,          &growth.z,
-                          &growth.certainty,   &growth.level,         &growth.peak,
-                          &growth.headroom,    &growth.rise,          &growth.span_s,
-                          &growth.spread,      &growth.wander,        &growth.linear.speed,
-                          &growth.linear.bend, &growth.linear.weight, &growth.curved.speed,
-                          &growth.curved.bend, &growth.curved.weight}) {
-      fine = fine && in->Get(value) && std::isfinite(*value);
-    }
-    uint32_t points = 0;
-    fine = fine && in->GetBool(&trend.teeth) && in->GetBool(&trend.stairs) && in->Get(&points) && growth.span_s > 0 &&
-           growth.certainty > 0 && 0 <= trend.p10_s && trend.p10_s <= trend.p50_s && trend.p50_s <= trend.p90_s;
-    growth.points = points;
-    return fine;
-  };
-  const auto get = [&](Run* run) {
-    return in->Get(&run->since_fit) && in->Get(&run->wait) && in->Get(&run->held) && in->Get(&run->missed) &&
-           in->Get(&run->first_s) && in->Get(&run->first_end_s) && run->wait > 0 && get_trend(&run->trend);
-  };
-  if (!get_trend(&suspected_)) return false;
-  runs_.resize(count);
-  stairs_.resize(count);
-  for (Run& run : runs_) {
-    if (!get(&run)) return false;
-  }
-  for (Run& run : stairs_) {
-    if (!get(&run)) return false;
-  }
-  return get(&teeth_run_);
 }
 
 }  // namespace understudy::trend

@@ -26,13 +26,15 @@ struct Trend {
   bool teeth = false;                      // of the floors of a saw-tooth
   bool stairs = false;                     // of bursts
   double cycle = 0;                        // of the day, to either side, where it was taken out
+  bool scatters = false;                   // in logarithms
   double p10_s = 0, p50_s = 0, p90_s = 0;  // from at_s
 };
 
 class Watch {
  public:
-  // `down`: the metric is dangerous when low, like free space.
-  explicit Watch(bool down) : down_(down) {}
+  // `down`: the metric is dangerous when low, like free space. `scatters`: by a factor, like a latency, whose median
+  // then is what grows, in logarithms; it is dangerous when high.
+  Watch(bool down, bool scatters) : down_(down && !scatters), scatters_(scatters), series_(scatters) {}
 
   // Times ascend. `limit` is what is known at this time; nothing: none. At most one fit for each bucket of each scale.
   void Observe(int64_t time_ns, double value, std::optional<double> limit, FitMemory* memory);
@@ -73,15 +75,23 @@ class Watch {
   size_t BucketsMin(size_t k) const;
   PastNoise Past(size_t k) const;
   void Step(size_t k, FitMemory* memory);
+  void StepScatter(size_t k, FitMemory* memory);
+  static bool StillRises(const Window& window, const Regime& regime, const Growth& growth, double before,
+                         FitMemory* memory);
   void StepTeeth(FitMemory* memory);
   void StepStairs(size_t k, FitMemory* memory);
   bool Sawing(double bucket_s, double last) const;
   bool Agrees(const Trend& trend) const;
+  // In the units of the series: mirrored or logarithmic, less its base.
+  double InSeries(double value) const;
+  void TakeLimit(std::optional<double> limit);
   // `shape`: what a trend of it is; its growth and times are filled in.
   void Judge(Run* run, std::optional<Growth> growth, const Trend& shape);
   bool Believable(double value);
 
   bool down_;  // mirrored, so that danger is always high
+  bool scatters_;
+  double start_ = 0;  // of logarithms; 0: no value yet
   Series series_;
   std::optional<double> limit_;
   double value_ = 0;

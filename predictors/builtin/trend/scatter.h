@@ -12,7 +12,7 @@
 
 namespace understudy::trend {
 
-// What is below a hundredth of the limit is all the same.
+// What is below a twentieth of the limit is all the same.
 inline constexpr double kStartShare = 0.05;
 // log(value + start), `start` above 0, so that values near nothing do not become far away ones (Tukey, "Exploratory
 // Data Analysis", 1977). Values below zero count as zero.

@@ -3,7 +3,8 @@
 // In the end the faults stop, and every service must be served again.
 //
 // A third of the plans are *quiet*: nothing fails but the metadata, the coordinators and their network. Then no service
-// may change its owner.
+// may change its owner. In half of the others operators apply, change and remove services and drain disks, and disks
+// are lost for good.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,9 @@
 #include <vector>
 
 #include "tests/sim/coverage.h"
+#include "tests/sim/fleet_coverage.h"
 #include "tests/sim/run.h"
+#include "understudy/status.h"
 
 namespace understudy::sim {
 
@@ -41,8 +44,16 @@ enum class FleetAction : uint8_t {
   kForecast,
   kSwitchover,
   kPause,
+  // the rest of what operators do, and losses of disks: plans with `operators` only
+  kApply,  // a service, new or known, with other settings
+  kRemove,
+  kDrain,
+  kUndrain,
+  kRebalance,
+  kWipe,
   kCount,
 };
+inline constexpr FleetAction kFirstOfOperators = FleetAction::kApply;
 
 struct FleetEvent {
   int64_t at_us = 0;
@@ -60,20 +71,21 @@ struct FleetPlan {
   int disks = 3;
   int coordinators = 2;
   int64_t run_us = 3'000'000;
-  bool standby = false;  // a spare mirrors every service
+  bool standby = false;    // a spare mirrors every service
+  bool operators = false;  // services come, change and go, disks are drained and lost
   NetworkRates network;
   std::vector<FleetEvent> events;  // by time
 };
 
 FleetPlan MakeFleetPlan(uint64_t seed);
 std::string ToText(const FleetPlan& plan);
+// kInvalidArgument, naming the line.
+Result<FleetPlan> FleetPlanFromText(const std::string& text);
 
-struct FleetCounts {
-  uint64_t moves_planned = 0, moves_unplanned = 0, reigns = 0, served = 0, barriers = 0;
-};
 struct FleetResult {
   RunResult run;
-  FleetCounts counts;
+  FleetCoverage reached;
+  uint64_t barriers = 0;
 };
 FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage,
                      std::function<void(const std::string&)> trace = nullptr);

@@ -46,6 +46,11 @@ void FleetCoordinator::Start() {
 void FleetCoordinator::Crash() {
   up_ = false;
   ++life_;
+  EndToLead();
+}
+
+void FleetCoordinator::EndToLead() {
+  if (core_ != nullptr && loaded_) fleet_.watch->Lost({name_, reign_}, *core_);
   core_.reset();
   loaded_ = false;
 }
@@ -86,8 +91,7 @@ void FleetCoordinator::Elect(const ElectionCall& call) {
   if (election_->Leads(Now())) {
     BeginToLead();
   } else {
-    core_.reset();
-    loaded_ = false;
+    EndToLead();
   }
 }
 
@@ -109,6 +113,7 @@ void FleetCoordinator::Load() {
     }
     if (core_ == nullptr) return;
     loaded_ = true;
+    fleet_.watch->Found(*core_);
     Step(coordinator::MetadataLoaded{election_->term()});
   });
   Later(kMetadataTimeoutNs, [this, reign = reign_] {
@@ -144,7 +149,9 @@ void FleetCoordinator::Forecast(const std::string& service, std::vector<understu
   }
 }
 void FleetCoordinator::Request(coordinator::OperatorRequest request) {
-  if (up_ && core_ != nullptr && loaded_ && !fleet_.world->frozen(node_)) Step(std::move(request));
+  if (!up_ || core_ == nullptr || !loaded_ || fleet_.world->frozen(node_)) return;
+  fleet_.watch->Asked({name_, reign_}, request);
+  Step(std::move(request));
 }
 
 void FleetCoordinator::Step(decltype(coordinator::Input::what) what) {
@@ -156,6 +163,7 @@ void FleetCoordinator::Step(decltype(coordinator::Input::what) what) {
   coordinator::Effects effects;
   core_->Step({std::move(what), fleet_.world->now().ns() / kNsPerMs}, Now(), &effects);
   core_timer_.Set(effects.wake_at);
+  if (loaded_) fleet_.watch->Decided({name_, reign_}, *core_, effects);
   Perform(effects);
 }
 

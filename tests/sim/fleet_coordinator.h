@@ -12,6 +12,7 @@
 #include "server/coordinator/core/election.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/fleet_metadata.h"
+#include "tests/sim/fleet_watch.h"
 #include "tests/sim/world.h"
 
 namespace understudy::sim {
@@ -23,6 +24,7 @@ class FleetCoordinator {
     FleetMetadata* metadata = nullptr;
     coordinator::CoreOptions options;
     int64_t lease_ms = 300;
+    FleetWatch* watch = nullptr;
     std::function<Disk*(const DiskId&)> disk;
     std::function<void(NodeId from, const coordinator::SendCommand&)> command;  // over the network
   };
@@ -50,6 +52,7 @@ class FleetCoordinator {
   using ElectionCall = std::function<void(coordinator::Election*, coordinator::ElectionEffects*)>;
   void Elect(const ElectionCall& call);
   void BeginToLead();
+  void EndToLead();
   void Load();
   void Watch();
   void AskAge(const std::string& service);

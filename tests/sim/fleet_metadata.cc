@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "log/format/chain.h"
+#include "log/format/disk_entry.h"
 
 namespace understudy::sim {
 
@@ -25,6 +26,61 @@ void FleetMetadata::NoteChains() {
   }
 }
 
+// Log servers register their disks themselves.
+void FleetMetadata::NoteDisks() {
+  if (!operators_) return;
+  for (const auto& [id, entry] : chains_->disks()) {
+    std::string value = EncodeDiskEntry(entry);
+    const auto known = items_.find({Kind::kDisk, ToHex(id)});
+    if (known == items_.end() || known->second.value != value) Put(Kind::kDisk, ToHex(id), std::move(value));
+  }
+}
+
+void FleetMetadata::OpenToOperators(size_t logs_max) {
+  operators_ = true;
+  logs_max_ = logs_max;
+  NoteDisks();
+}
+
+std::vector<coordinator::ServiceSpec> FleetMetadata::Services() const {
+  std::vector<coordinator::ServiceSpec> specs;
+  for (const auto& [key, item] : items_) {
+    if (key.first != Kind::kService || item.value.empty()) continue;
+    specs.push_back(*coordinator::ParseServiceSpec(item.value));
+  }
+  return specs;
+}
+
+// A log that is made, or told what its service asks of it now.
+void FleetMetadata::CasChain(NodeId from, const Item& item, uint64_t expected, CasDone done) {
+  const LogId log(std::stoull(item.name));
+  const Chain chain = *DecodeChain(item.value);
+  if (chains_->Knows(log) && expected != 0) {
+    return chains_->Perform(from, log, {0, ChainOp::Kind::kCas, expected, chain}, {},
+                            [done](const ChainCasDone& answer) { done(answer.status.code(), answer.version); });
+  }
+  auto taken = std::make_shared<bool>(false);
+  world_->Send(
+      from, chains_->node(),
+      [this, from, log, chain, done, taken] {
+        if (*taken || !chains_->available()) return;
+        *taken = true;
+        StatusCode code = StatusCode::kConflict;
+        if (!chains_->Knows(log)) {
+          code = log.value() <= logs_max_ ? StatusCode::kOk : StatusCode::kResourceExhausted;
+          if (code == StatusCode::kOk) {
+            chains_->AddLog(chain);
+            logs_.push_back(log);
+          }
+        }
+        if (stream_.Chance(lose_reply_permille)) return;
+        world_->Send(
+            chains_->node(), from, [done, code] { done(code, 1); },
+            [&] { return "a new log: " + std::string(StatusCodeName(code)); });
+      },
+      [&] { return "makes log " + item.name; });
+}
+
 FleetMetadata::Item FleetMetadata::Now(Kind kind, const std::string& name) const {
   if (kind == Kind::kLog) {
     const VersionedChain& chain = chains_->value(LogId(std::stoull(name)));
@@ -39,6 +95,7 @@ void FleetMetadata::Get(NodeId from, Kind kind, const std::string& name, std::fu
       from, chains_->node(),
       [this, from, kind, name, done] {
         if (!chains_->available()) return;
+        NoteDisks();
         const Item item = Now(kind, name);
         world_->Send(
             chains_->node(), from, [done, item] { done(item); }, [&] { return name + " is " + item.value; });
@@ -51,6 +108,7 @@ void FleetMetadata::List(NodeId from, std::function<void(std::vector<Item>)> don
       from, chains_->node(),
       [this, from, done] {
         if (!chains_->available()) return;
+        NoteDisks();
         auto all = std::make_shared<std::vector<Item>>();
         for (const LogId log : logs_) all->push_back(Now(Kind::kLog, std::to_string(log.value())));
         for (const auto& [key, item] : items_) {
@@ -64,12 +122,14 @@ void FleetMetadata::List(NodeId from, std::function<void(std::vector<Item>)> don
 
 void FleetMetadata::Cas(NodeId from, Item item, uint64_t expected,
                         std::function<void(StatusCode, uint64_t version)> done) {
+  if (item.kind == Kind::kLog) return CasChain(from, item, expected, std::move(done));
   auto taken = std::make_shared<bool>(false);  // nobody on the way repeats a CAS
   world_->Send(
       from, chains_->node(),
       [this, from, item, expected, done, taken] {
         if (*taken || !chains_->available()) return;
         *taken = true;
+        NoteDisks();
         Item& stored = items_[{item.kind, item.name}];
         const uint64_t current = stored.value.empty() ? 0 : stored.version;
         StatusCode code = StatusCode::kConflict;
@@ -78,6 +138,10 @@ void FleetMetadata::Cas(NodeId from, Item item, uint64_t expected,
           stored = item;
           stored.version = ++version_;
           history_.push_back(stored);
+          if (item.kind == Kind::kDisk) {
+            const DiskEntry entry = *DecodeDiskEntry(item.value);
+            chains_->SetState(entry.disk, entry.state);
+          }
         }
         if (stream_.Chance(lose_reply_permille)) return;
         world_->Send(
@@ -89,6 +153,7 @@ void FleetMetadata::Cas(NodeId from, Item item, uint64_t expected,
 
 bool FleetMetadata::Watch(NodeId to, size_t* seen, std::vector<Item>* changes) {
   NoteChains();
+  NoteDisks();
   if (!chains_->available() || world_->cut(chains_->node(), to) || world_->cut(to, chains_->node())) return false;
   for (; *seen < history_.size(); ++*seen) changes->push_back(history_[*seen]);
   return true;

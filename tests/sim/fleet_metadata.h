@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/coordinator/core/io.h"
+#include "server/coordinator/core/service_spec.h"
 #include "tests/sim/metadata.h"
 #include "tests/sim/world.h"
 
@@ -38,15 +39,25 @@ class FleetMetadata {
   // What changed after `seen` (a position, 0 at first), as a watch delivers it. False: it cannot be heard now.
   bool Watch(NodeId to, size_t* seen, std::vector<Item>* changes);
 
+  // From now on coordinators see the entries of disks, may change them, and may make logs, so many in all.
+  void OpenToOperators(size_t logs_max);
+  const std::vector<LogId>& logs() const { return logs_; }
+  std::vector<coordinator::ServiceSpec> Services() const;  // those being removed, too
+
   int lose_reply_permille = 0;
 
  private:
+  using CasDone = std::function<void(StatusCode, uint64_t version)>;
   void NoteChains();
+  void NoteDisks();
+  void CasChain(NodeId from, const Item& item, uint64_t expected, CasDone done);
   Item Now(Kind kind, const std::string& name) const;
 
   World* world_;
   Metadata* chains_;
   std::vector<LogId> logs_;
+  bool operators_ = false;
+  size_t logs_max_ = 0;
   Stream stream_;
   uint64_t version_ = 0;
   std::map<std::pair<Kind, std::string>, Item> items_;

@@ -25,6 +25,10 @@ FleetNode::FleetNode(const Fleet& fleet, const Surroundings& around, std::string
   StartAgent();
 }
 
+void FleetNode::AddLog(const Surroundings& around, LogId log, int* number, const Workload& workload) {
+  applications_[log] = std::make_unique<Application>(around, name_, ++*number, log, workload);
+}
+
 std::vector<NodeId> FleetNode::nodes() const {
   std::vector<NodeId> all = {node_};
   for (const auto& [log, application] : applications_) all.push_back(application->node());
@@ -175,6 +179,7 @@ StatusCode FleetNode::Carry(const understudy::Command& command, std::string* det
     *detail = why;
     return StatusCode::kFailedPrecondition;
   };
+  if (command.log != LogId() && application(command.log) == nullptr) return refuse("no program of that log");
   switch (command.kind) {
     case CommandKind::kFollow:
       if (primary || promoting || handing_over_) return refuse("only a spare follows");
@@ -217,6 +222,12 @@ StatusCode FleetNode::Carry(const understudy::Command& command, std::string* det
       if (!primary) return refuse("not the primary");
       app->MirrorTo(command.address.empty() ? nullptr : fleet_.application(command.address, log_));
       return StatusCode::kOk;
+    }
+    case CommandKind::kMoveDisks: {
+      if (!primary) return refuse("not the primary");
+      uint64_t pick = 0;
+      for (const DiskId& disk : command.disks) pick = Mix(pick, disk.lo ^ disk.hi);
+      return app->ChangeReplicas(pick, kDrainNs) ? StatusCode::kOk : refuse("another move is under way");
     }
     case CommandKind::kCheckpoint:
     case CommandKind::kCheckpointEvery:

@@ -38,7 +38,12 @@ class FleetNode {
   const std::string& name() const { return name_; }
   NodeId node() const { return node_; }
   std::vector<NodeId> nodes() const;  // the agent's and the process's: what a fault of the machine hits
-  Application* application(LogId log) { return applications_.at(log).get(); }
+  // Null: no program of this log can run here.
+  Application* application(LogId log) const {
+    const auto found = applications_.find(log);
+    return found == applications_.end() ? nullptr : found->second.get();
+  }
+  void AddLog(const Surroundings& around, LogId log, int* number, const Workload& workload);
   bool up() const { return agent_up_; }
   bool runs() const { return process_ == ProcessState::kRunning; }
 

@@ -24,6 +24,7 @@ class Metadata {
   NodeId node() const { return node_; }
 
   void AddLog(const Chain& chain);
+  bool Knows(LogId log) const { return logs_.contains(log); }
   const VersionedChain& value(LogId log) const { return logs_.at(log).value; }
 
   // An operation from a program on `from`: answered at most once, by one of the two. No answer is a silent store or a
@@ -50,6 +51,7 @@ class Metadata {
   void Register(const DiskId& disk, const std::string& node);
   void SetState(const DiskId& disk, DiskState state);
   DiskState StateOf(const DiskId& disk) const;
+  const std::map<DiskId, DiskEntry>& disks() const { return disks_; }
   // Every chain and every entry, as a log server's repair looks at them; no answer when the store is away.
   void Look(NodeId from, std::function<void(std::vector<VersionedChain>, std::vector<DiskEntry>)> done);
 

@@ -29,13 +29,35 @@ std::string EncodePayload(uint64_t payload, size_t padding) {
 uint64_t DecodePayload(std::string_view bytes) { return bytes.size() < 8 ? 0 : Load64(bytes.data()); }
 
 const char* RuleName(Rule rule) {
-  static constexpr const char* kNames[] = {"acked-on-quorum",  "acked-once",      "acked-in-epoch", "acked-readable",
-                                           "closed-immutable", "closed-complete", "one-content",    "chain-valid",
-                                           "commit-forward",   "barrier",         "trim",           "checkpoint",
-                                           "reader-order",     "reader-content",  "spare-state",    "live-takeover",
-                                           "live-writes",      "live-readers",    "healthy-kept",   "live-served",
-                                           "retired-silent",   "live-repair",     "false-alarm",    "loss",
-                                           "check-failed",     "livelock"};
+  static constexpr const char* kNames[] = {"acked-on-quorum",
+                                           "acked-once",
+                                           "acked-in-epoch",
+                                           "acked-readable",
+                                           "closed-immutable",
+                                           "closed-complete",
+                                           "one-content",
+                                           "chain-valid",
+                                           "commit-forward",
+                                           "barrier",
+                                           "trim",
+                                           "checkpoint",
+                                           "reader-order",
+                                           "reader-content",
+                                           "spare-state",
+                                           "live-takeover",
+                                           "live-writes",
+                                           "live-readers",
+                                           "healthy-kept",
+                                           "live-served",
+                                           "one-move",
+                                           "paused-kept",
+                                           "removed-stopped",
+                                           "retired-silent",
+                                           "live-repair",
+                                           "false-alarm",
+                                           "loss",
+                                           "check-failed",
+                                           "livelock"};
   static_assert(std::size(kNames) == kRules);
   return kNames[static_cast<int>(rule)];
 }

@@ -37,6 +37,9 @@ enum class Rule : uint8_t {
   kLiveReaders,      // ... and readers reach the commit
   kHealthyKept,      // no healthy primary is replaced because coordinators or the metadata were away
   kLiveServed,       // when faults stop, every service is served again, and plans end
+  kOneMove,          // a coordinator commands what its one plan for a service says, and one recovery at a time
+  kPausedKept,       // no forecast begins a switch after an operator was told that those are paused
+  kRemovedStopped,   // when faults stop, removed services have been stopped
   kRetiredSilent,    // a retired disk vouches for nothing: no append, seal or barrier succeeds on it
   kLiveRepair,       // when faults stop, closed epochs get back as many full replicas as they should have
   kAlarm,            // nobody cries that the metadata was rolled back when it was not

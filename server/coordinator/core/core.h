@@ -213,6 +213,7 @@ class Core {
   void SendStart(NodeState& node, const ServiceSpec& spec);
   void SendStop(NodeState& node, const std::string& service, int64_t grace_ms);
   void TidyStrays();
+  void StopRemoved(NodeState& node);
 
   // ladder.cc: what forecasts lead to
   void RecordRisk(ServiceState& service);
@@ -263,6 +264,7 @@ class Core {
   std::map<std::string, DiskState> disks_;
   std::map<uint64_t, LogState> logs_;
   std::map<std::string, std::pair<std::string, uint64_t>> early_plans_;  // before their service is known
+  std::set<std::string> unreadable_specs_;  // services whose file this coordinator does not understand
   std::map<std::string, PendingApply> applying_;
   std::map<uint64_t, PendingDisks> pending_disks_;
   std::map<std::string, uint64_t> changing_disks_;  // disk to its entry in pending_disks_

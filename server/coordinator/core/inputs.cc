@@ -322,6 +322,7 @@ void Core::OnSettings(const std::string& value, uint64_t version) {
 
 void Core::OnSpec(const std::string& name, const std::string& value, uint64_t version) {
   ServiceState* known = FindService(name);
+  unreadable_specs_.erase(name);
   if (value.empty()) {  // its removal has landed: this coordinator's, or one of an earlier leader's
     if (known != nullptr && loaded_) Removed(*known);
     return;
@@ -329,6 +330,7 @@ void Core::OnSpec(const std::string& name, const std::string& value, uint64_t ve
   if (known != nullptr && version <= known->spec_version) return;
   Result<ServiceSpec> spec = ParseServiceSpec(value);
   if (!spec.ok() || spec->name != name) {
+    unreadable_specs_.insert(name);
     Record("service_corrupt", name, "", spec.ok() ? "its key names another service" : spec.status().message());
     return;
   }

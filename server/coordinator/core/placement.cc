@@ -222,11 +222,21 @@ void Core::FillPool() {
   }
 }
 
+// A service's processes are stopped before it goes, but for those on nodes that were not heard then. Its log stays, and
+// tells a service that was removed from one that these metadata never knew.
+void Core::StopRemoved(NodeState& node) {
+  const AppReport& app = node.report.app;
+  const auto log = logs_.find(app.log.value());
+  if (log == logs_.end() || log->second.chain.name != app.service || unreadable_specs_.count(app.service) > 0) return;
+  SendStop(node, node.report.process_service, 5000);
+}
+
 void Core::TidyStrays() {
   for (auto& [name, node] : nodes_) {
     if (!node.AppUp() || node.report.app.service.empty()) continue;
     const AppReport& app = node.report.app;
     ServiceState* service = FindService(app.service);
+    if (service == nullptr) StopRemoved(node);
     if (service == nullptr || service->plan_foreign || service->spec.removed) continue;
     const Move& move = service->plan.move;
     if (service->plan.spare == name || service->owner == name) continue;

@@ -310,6 +310,8 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     if (role == kRoles.end()) errors_.push_back("unknown role " + words.at(2));
     app.role = static_cast<AppRole>(role - kRoles.begin());
     app.service = words.size() > 3 ? words[3] : "";
+    const auto service = core_->services().find(app.service);
+    if (service != core_->services().end()) app.log = service->second.spec.log;
     app.caught_up = false;
     app.may_serve = app.role == AppRole::kPrimary;
     ChangeApp(node, words, 4);
@@ -436,6 +438,8 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     plan.term = term_ + 1;
     stored = {EncodePlan(plan), ++version_};
     Feed({MetadataChanged{MetadataKind::kPlan, node, stored.value, stored.version}, 0});
+  } else if (verb == "corrupt") {  // corrupt SERVICE: what its key holds is not understood by the next leader
+    metadata_[{MetadataKind::kService, node}] = {"{", ++version_};
   } else if (verb == "plan") {  // plan SERVICE JSON: stands in the metadata, for the next leader
     metadata_[{MetadataKind::kPlan, node}] = {Rest(line, 2), ++version_};
   } else if (verb == "restart" || verb == "elect") {  // elect NAME: the leader is lost, and that one leads

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -164,14 +165,45 @@ class BenchTest(unittest.TestCase):
         process.wait(60)
         self.wait_for_processes(folder, 0)
 
+    def test_an_interrupt_ends_appends_that_nobody_answers(self):
+        for mode, said in ((["--sync"], "interrupted"), (["--window", "64"], "")):
+            with self.subTest(mode=mode):
+                folder = tempfile.mkdtemp(prefix="bench-e2e-", dir=BUILD)
+                self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+                process = subprocess.Popen([BUILD / "bin/understudy", "bench", "append", "--replicas", "3", "--ack", "2", *mode,
+                                            "--records", "1000000000", "--data-dir", folder],
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(process.kill)
+                servers = self.wait_for_processes(folder, 5)
+                listen = next(words[words.index("--listen") + 1] for words in servers.values() if "--listen" in words)
+                self.wait_for_appends(listen)
+                for pid, words in servers.items():
+                    if "log2" in words or "log3" in words:
+                        os.kill(pid, signal.SIGKILL)  # one is left: no quorum
+                process.terminate()
+                stderr = process.communicate(timeout=60)[1]
+                self.assertEqual(process.returncode, 1, stderr)
+                self.assertIn(said, stderr)
+                self.assertEqual(os.listdir(folder), [], "what it started is removed")
+
+    def wait_for_appends(self, coordinator):
+        deadline = time.monotonic() + 60
+        while True:
+            done = subprocess.run([BUILD / "bin/understudy", "logs", "--json", "--coordinator", coordinator], capture_output=True,
+                                  text=True, timeout=60, check=False)
+            if done.returncode == 0 and any(log["commit"] > 100 for log in json.loads(done.stdout)["logs"]):
+                return
+            self.assertLess(time.monotonic(), deadline, done.stderr)
+            time.sleep(0.02)  # between two looks
+
     def wait_for_processes(self, word, count):
         deadline = time.monotonic() + 60
         while True:
-            found = [line for line in subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True,
-                                                     check=True).stdout.splitlines() if word in line and line[0] != "Z"]
+            lines = subprocess.run(["ps", "-eo", "pid=,stat=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+            found = [line.split() for line in lines if word in line and line.split()[1][0] != "Z"]
             if len(found) == count:
-                return
-            self.assertLess(time.monotonic(), deadline, "\n".join(found))
+                return {int(pid): words for pid, _, *words in found}
+            self.assertLess(time.monotonic(), deadline, found)
             time.sleep(0.02)  # between two looks
 
     def test_replay(self):

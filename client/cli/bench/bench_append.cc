@@ -37,6 +37,7 @@ int RunBenchAppend(const Arguments& arguments) {
   {
     Progress progress("append", records, arguments.json());
     Log* log = (*bench)->log.get();
+    const InterruptGuard guard(bench->get());
     const BenchTrimmer trimmer(**bench);
     if (warm > 0) {
       result = windowed ? AppendWindow(bench->get(), warm, size, window, &progress)

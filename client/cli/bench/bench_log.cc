@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -20,6 +23,8 @@ namespace {
 
 constexpr int64_t kDisksNs = 30 * kNsPerSecond;
 constexpr int64_t kTrimEveryNs = 20 * kNsPerMs;
+constexpr int64_t kInterruptedNs = 100 * kNsPerMs;  // so often is looked whether the program was interrupted
+constexpr int64_t kGraceNs = 2 * kNsPerSecond;
 constexpr uint64_t kKeptRecords = 100'000;
 constexpr uint64_t kTimedEvery = 16;  // of the records in a window: reading the clock costs as much as an append
 
@@ -43,11 +48,14 @@ class Window {
       room_.notify_one();
     }
   }
-  // Until at most `left` are outstanding, or one failed.
+  // Until at most `left` are outstanding, or one failed, or the program was interrupted: what waits for a full disk may
+  // wait for ever.
   void WaitUntil(uint64_t left) {
     std::unique_lock lock(mutex_);
     wanted_.store(sent_ - std::min(sent_, left), std::memory_order_seq_cst);
-    room_.wait(lock, [&] { return failed() || sent_ - acked_.load(std::memory_order_seq_cst) <= left; });
+    const auto enough = [&] { return failed() || sent_ - acked_.load(std::memory_order_seq_cst) <= left; };
+    while (!Interrupted() && !room_.wait_for(lock, std::chrono::nanoseconds(kInterruptedNs), enough)) {
+    }
   }
   bool failed() const { return failed_.load(std::memory_order_acquire); }
   uint64_t acked() const { return acked_.load(std::memory_order_relaxed); }
@@ -162,6 +170,29 @@ void BenchTrimmer::Run(const BenchLog& bench) {
       (void)session.Trim(chain.log, replica.disk, trimmed);
     }
   }
+}
+
+InterruptGuard::InterruptGuard(BenchLog* bench) : thread_([this, bench] { Run(bench); }) {}
+
+InterruptGuard::~InterruptGuard() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  stop_changed_.notify_all();
+  thread_.join();
+}
+
+void InterruptGuard::Run(BenchLog* bench) {
+  std::unique_lock lock(mutex_);
+  const auto stopped = [this] { return stop_; };
+  while (!Interrupted()) {
+    if (stop_changed_.wait_for(lock, std::chrono::nanoseconds(kInterruptedNs), stopped)) return;
+  }
+  if (stop_changed_.wait_for(lock, std::chrono::nanoseconds(kGraceNs), stopped)) return;
+  std::fprintf(stderr, "understudy bench: interrupted while appends wait for their acknowledgement\n");
+  bench->cluster.reset();
+  std::_Exit(kExitFailed);
 }
 
 void FillPayload(uint64_t record, std::string* payload) {

@@ -57,6 +57,24 @@ class BenchTrimmer {
   std::thread thread_;
 };
 
+// While it lives: a program that was interrupted ends soon, with its private cluster, even when threads of it wait for
+// appends that nobody answers (a full disk, servers that are gone).
+class InterruptGuard {
+ public:
+  explicit InterruptGuard(BenchLog* bench);
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+ private:
+  void Run(BenchLog* bench);
+
+  std::mutex mutex_;
+  std::condition_variable stop_changed_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
 // A payload of `size` bytes that says which record it is of.
 void FillPayload(uint64_t record, std::string* payload);
 // Its conflict key: never 0.

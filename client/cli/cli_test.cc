@@ -122,7 +122,8 @@ constexpr char kStatus[] = R"({
             {"name": "n7", "alive": false, "last_heard_ms": null, "process": "NONE"}],
   "moves": [{"kind": "unplanned", "service": "kv1", "from": "n2", "to": "n1", "started_unix_ms": 1000, "ended_unix_ms": 1040,
              "gap_ms": 38.2, "lead_s": null, "replayed": 12, "reason": "killed by signal 9"}],
-  "alerts": [{"plugin": "threshold", "service": "", "text": "killed by signal 11"}]})";
+  "alerts": [{"plugin": "threshold", "service": "", "text": "killed by signal 11"},
+             {"plugin": "", "service": "kv2", "text": "s1: log 2 is over its quota"}]})";
 
 TEST(StatusViewTest, ShowsWhatAPersonMustKnow) {
   const std::string text = RenderStatus(kStatus, "127.0.0.1:7400", false);
@@ -130,6 +131,7 @@ TEST(StatusViewTest, ShowsWhatAPersonMustKnow) {
   EXPECT_THAT(text, HasSubstr("UNSAFE: --unsafe-no-fsync"));
   EXPECT_THAT(text, HasSubstr("PAUSED"));
   EXPECT_THAT(text, HasSubstr("ALERT: predictor threshold: killed by signal 11"));
+  EXPECT_THAT(text, HasSubstr("ALERT: kv2: s1: log 2 is over its quota"));
   EXPECT_THAT(
       text,
       HasSubstr("kv1      SERVING  n1 127.0.0.1:7001      3  120,403      0.4 ms  n4 REPLAYING (catching up)  5,312  "

@@ -181,11 +181,9 @@ std::string RenderStatus(const std::string& document, const std::string& coordin
     out += Paint("HELD: too many services look at risk at once; predicted moves wait", Color::kYellow, color) + "\n";
   }
   for (const Json& alert : list("alerts")) {
-    const std::string service = Text(alert, "service");
-    out += Paint("ALERT: predictor " + Text(alert, "plugin") + (service.empty() ? "" : " of " + service) + ": " +
-                     Text(alert, "text"),
-                 Color::kYellow, color) +
-           "\n";
+    const std::string service = Text(alert, "service"), plugin = Text(alert, "plugin");
+    const std::string whose = plugin.empty() ? service : "predictor " + plugin + (service.empty() ? "" : " of " + service);
+    out += Paint("ALERT: " + (whose.empty() ? "" : whose + ": ") + Text(alert, "text"), Color::kYellow, color) + "\n";
   }
   return out + "\n" + Services(list("services"), color) + Nodes(list("nodes"), color) + Moves(list("moves"), color);
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "log/env/logging.h"
+#include "log/format/disk_entry.h"
 #include "server/coordinator/core/core.h"
 #include "server/coordinator/event_log.h"
 #include "server/coordinator/forecaster.h"
@@ -12,6 +13,7 @@
 #include "server/coordinator/metadata_link.h"
 #include "server/coordinator/node_polls.h"
 #include "server/coordinator/presence.h"
+#include "server/coordinator/quota_watch.h"
 #include "server/coordinator/status_document.h"
 #include "server/coordinator/writer_age_probe.h"
 
@@ -208,7 +210,7 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     if (!Leads()) return reply(NotLeading<DocumentResponse>());
     Clock* clock = loop_->clock();
     reply({StatusCode::kOk, "",
-           StatusDocument(*core_, clock->Now(), clock->WallUnixMs(), options_.unsafe, forecaster_->alerts(),
+           StatusDocument(*core_, clock->Now(), clock->WallUnixMs(), options_.unsafe, Alerts(),
                           {leadership_->term(), presence_->List()})});
   }
 
@@ -271,6 +273,7 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     probe_ = std::make_unique<WriterAgeProbe>(
         loop_, options_.cluster, options_.name, [this](const DiskId& disk) { return AddressOf(disk); },
         [this](const WriterAge& age) { Step(age); });
+    WatchQuotas();
     events_ =
         std::make_shared<EventLog>(loop_, store_, options_.cluster, options_.events_max, [this] { return Leads(); });
     const std::vector<MetadataEntry> history = metadata_->Events();
@@ -296,6 +299,7 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     timer_ = 0;
     metadata_->Rest();
     probe_.reset();
+    quotas_.reset();
     events_->Stop();
     core_.reset();
     forecaster_->Rest();
@@ -406,6 +410,35 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
     return entry["address"].get<std::string>();
   }
 
+  void WatchQuotas() {
+    QuotaWatch::Sources sources;
+    sources.disks = [this] {
+      std::vector<QuotaWatch::Disk> disks;
+      for (const auto& [name, known] : core_->disks()) {
+        const Result<DiskEntry> entry = DecodeDiskEntry(known.value);
+        if (entry.ok()) disks.push_back({entry->disk, entry->node, entry->address});
+      }
+      return disks;
+    };
+    sources.service_of = [this](LogId log) {
+      for (const auto& [name, service] : core_->services()) {
+        if (service.spec.log == log) return name;
+      }
+      return std::string();
+    };
+    sources.event = [this](const Event& event) {
+      if (Leads()) events_->Append(event, loop_->clock()->WallUnixMs());
+    };
+    quotas_ = std::make_unique<QuotaWatch>(loop_, options_.cluster, options_.name, std::move(sources));
+    quotas_->Start();
+  }
+
+  std::vector<Alert> Alerts() const {
+    std::vector<Alert> alerts = forecaster_->alerts();
+    for (Alert& alert : quotas_->alerts()) alerts.push_back(std::move(alert));
+    return alerts;
+  }
+
   struct EarlyReport {
     AgentReport report;
     Instant at;
@@ -428,6 +461,7 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
   // While leading.
   std::unique_ptr<Core> core_;
   std::unique_ptr<WriterAgeProbe> probe_;
+  std::unique_ptr<QuotaWatch> quotas_;
   std::shared_ptr<EventLog> events_;
   std::map<uint64_t, Reply<DocumentResponse>> requests_;
   uint64_t tokens_ = 0;

@@ -10,10 +10,10 @@
 
 namespace understudy::coordinator {
 
-// Of a predictor, not yet over.
+// Not yet over.
 struct Alert {
   int64_t unix_ms = 0;
-  std::string plugin;
+  std::string plugin;  // the predictor whose it is; empty: of a log
   std::string service;
   std::string text;
 };

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <xgboost/c_api.h>
 
+#include "log/env/random.h"
 #include "predictors/train/boost.h"
 #include "predictors/train/generated_traces_testing.h"
 #include "predictors/train/split.h"
@@ -39,7 +41,8 @@ Made Train(const TrainOptions& options = Options(), size_t leaks = 10, size_t qu
   return {std::move(data).value(), std::move(trained).value()};
 }
 
-// One for all tests that only read it. Never destroyed: a booster that outlives main outlives XGBoost's thread-local store.
+// One for all tests that only read it. Never destroyed: a booster that outlives main outlives XGBoost's thread-local
+// store.
 const Made& Small() {
   static const Made* const made = new Made(Train());
   return *made;
@@ -213,6 +216,78 @@ TEST(Model, CutOffAndDamagedFilesAreRefused) {
   EXPECT_THROW(gbt::ParseModel(std::string(gbt::kModelBytesMax + 1, ' ')), gbt::ModelError);
 }
 
+// XGBoost's own answers, of models trained here: also for values that are missing, equal to a threshold, or huge.
+TEST(Booster, AnswersBitByBitAsXGBoostDoes) {
+  SeededRandom random(7);
+  for (const auto& [bytes, name] : {std::pair{Small().trained.model.failure_bytes, "binary:logistic"},
+                                    std::pair{Small().trained.model.time_bytes, "survival:aft"}}) {
+    const auto booster = gbt::Booster::Load(bytes);
+    EXPECT_EQ(booster->objective(), name);
+    const size_t width = booster->features(), rows = 2000;
+    std::vector<float> values, ours(rows);
+    for (size_t row = 0; row < rows; ++row) {
+      // A row of the data, some of whose values are another row's, missing or huge.
+      for (size_t i = 0; i < width; ++i) {
+        const float* from = Small().data.RowFeatures(random.Below(8) == 0 ? random.Below(Small().data.rows.size())
+                                                                          : row % Small().data.rows.size());
+        const bool horizon = width > Small().data.width() && i == 0;
+        float value = horizon ? static_cast<float>(random.Below(100)) : from[i - (width - Small().data.width())];
+        if (random.Below(10) == 0) value = NAN;
+        if (random.Below(50) == 0) value = 1e30F;
+        values.push_back(value);
+      }
+    }
+    booster->Margins(values, rows, ours);
+    DMatrixHandle matrix = nullptr;
+    BoosterHandle theirs = nullptr;
+    ASSERT_EQ(XGDMatrixCreateFromMat(values.data(), rows, width, NAN, &matrix), 0);
+    ASSERT_EQ(XGBoosterCreate(nullptr, 0, &theirs), 0);
+    ASSERT_EQ(XGBoosterLoadModelFromBuffer(theirs, bytes.data(), bytes.size()), 0) << XGBGetLastError();
+    bst_ulong count = 0;
+    const float* answers = nullptr;
+    ASSERT_EQ(XGBoosterPredict(theirs, matrix, /*option_mask: margins=*/1, 0, 0, &count, &answers), 0);
+    ASSERT_EQ(count, rows);
+    for (size_t row = 0; row < rows; ++row) ASSERT_EQ(ours[row], answers[row]) << name << ", row " << row;
+    XGBoosterFree(theirs);
+    XGDMatrixFree(matrix);
+  }
+}
+
+TEST(Booster, RefusesWhatIsNoForestOfItsFeatures) {
+  const Json good = Json::from_ubjson(Small().trained.model.failure_bytes);
+  const auto refusal = [&](const std::string& at, const Json& value) -> std::string {
+    Json changed = good;
+    changed[Json::json_pointer(at)] = value;
+    const std::vector<uint8_t> bytes = Json::to_ubjson(changed, /*use_size=*/true, /*use_type=*/false);
+    try {
+      gbt::Booster::Load(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    } catch (const gbt::BoosterError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string learner = "/learner/learner_model_param/", tree = "/learner/gradient_booster/model/trees/0/";
+  EXPECT_EQ(refusal(learner + "num_class", "0"), "");
+  EXPECT_THAT(refusal(learner + "num_class", "3"), HasSubstr("several classes"));
+  EXPECT_THAT(refusal(learner + "num_feature", "100000"), HasSubstr("more features than are possible"));
+  EXPECT_THAT(refusal(learner + "num_feature", "many"), HasSubstr("is no number"));
+  EXPECT_THAT(refusal(learner + "base_score", "1E0"), HasSubstr("base_score is impossible"));
+  EXPECT_THAT(refusal("/learner/gradient_booster/name", "dart"), HasSubstr("only gbtree"));
+  EXPECT_THAT(refusal("/learner/objective/name", 7), HasSubstr("does not say its objective"));
+  EXPECT_THAT(refusal(tree + "left_children", Json::array()), HasSubstr("wrong size"));
+  EXPECT_THAT(refusal(tree + "left_children/0", 0), HasSubstr("no tree"));  // would be walked for ever
+  EXPECT_THAT(refusal(tree + "left_children/0", 1'000'000), HasSubstr("no tree"));
+  EXPECT_THAT(refusal(tree + "right_children/0", -7), HasSubstr("no tree"));
+  EXPECT_THAT(refusal(tree + "right_children/0", int64_t{1} << 40), HasSubstr("32 bits"));
+  EXPECT_THAT(refusal(tree + "split_indices/0", 5000), HasSubstr("a feature that there is not"));
+  EXPECT_THAT(refusal(tree + "split_conditions/0", "x"), HasSubstr("no number"));
+  EXPECT_THAT(refusal(tree + "split_type/0", 1), HasSubstr("categorical"));
+  // A few bytes that claim to be a trillion values, and nesting without end.
+  EXPECT_THROW(gbt::Booster::Load(std::string_view("[$Z#L\0\0\1\0\0\0\0\0", 13)), gbt::BoosterError);
+  EXPECT_THROW(gbt::Booster::Load(std::string(100'000, '[')), gbt::BoosterError);
+  EXPECT_THROW(gbt::Booster::Load(""), gbt::BoosterError);
+}
+
 TEST(Base64, OfRfc4648) {
   const std::pair<const char*, const char*> examples[] = {{"", ""},
                                                           {"f", "Zg=="},
@@ -228,7 +303,7 @@ TEST(Base64, OfRfc4648) {
     EXPECT_EQ(back, plain);
   }
   std::string out;
-  for (const char* bad : {"Z", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9!"})
+  for (const char* bad : {"Z", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9!", " Zm9v", "Zm9v\n\n\n\n", "Z=9v", "Zm9v-AAA"})
     EXPECT_FALSE(gbt::Base64Decode(bad, &out)) << bad;
 }
 

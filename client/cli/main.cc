@@ -343,6 +343,8 @@ std::vector<Command> Commands() {
         {"time-scale", Option::kText, "SCALE", "auto", "of the remaining time: linear, log, or auto: the better one", 0,
          0},
         {"no-age", Option::kFlag, "", "", "the time since the start is no feature", 0, 0},
+        {"no-test", Option::kFlag, "", "", "keep no traces apart to judge: there are others for `understudy backtest`",
+         0, 0},
         {"cross-validate", Option::kNumber, "K", "0", "only report, by K folds over traces", 0, 100},
         {"seed", Option::kNumber, "N", "1", "the same seed and traces give the same model", 0, 2'147'483'646},
         {"rounds", Option::kNumber, "N", "200", "trees a head at most", 1, 2000},

@@ -177,10 +177,15 @@ void PrintTraining(const Dataset& data, const Trained& trained, const Evaluation
                WithCommas(size.failures), WithCommas(size.rows)});
   }
   std::printf("\n%s\n", parts.Render(color).c_str());
-  std::printf("failure head: %d rounds, calibrated by %s; time head: %d rounds, %s\n\non the test part:\n",
-              trained.failure_rounds, trained.model.calibration.kind(), trained.time_rounds,
+  std::printf("failure head: %d rounds, calibrated by %s; time head: %d rounds, %s\n\n", trained.failure_rounds,
+              trained.model.calibration.kind(), trained.time_rounds,
               trained.model.time_scale.logarithmic ? "log" : "linear");
-  PrintEvaluation(test, color);
+  if (trained.parts[static_cast<size_t>(Part::kTest)].rows > 0) {
+    std::printf("on the test part:\n");
+    PrintEvaluation(test, color);
+  } else {
+    std::printf("nothing was kept apart to judge: `understudy backtest` on other traces does\n");
+  }
   Table features({"FEATURE", "GAIN>"});
   for (size_t i = 0; i < trained.importance.size() && i < 10; ++i) {
     features.Add({trained.importance[i].first, Shown("%.1f %%", 100 * trained.importance[i].second)});
@@ -241,7 +246,7 @@ Result<int> Train(const Arguments& arguments) {
     if (!validation.ok()) return validation.status();
     return PrintCrossValidation(*data, *validation, arguments);
   }
-  UNDERSTUDY_RETURN_IF_ERROR(SplitRows(&data.value()));
+  UNDERSTUDY_RETURN_IF_ERROR(SplitRows(&data.value(), !arguments.Flag("no-test")));
   if (arguments.Given("features-csv")) {
     bars.Clear();
     UNDERSTUDY_RETURN_IF_ERROR(WriteTable(*data, arguments.Text("features-csv"), SystemFileSystem()));

@@ -147,6 +147,15 @@ TEST(Split, WholeTracesAndEachPartHasFailures) {
   for (const Part part : {Part::kTrain, Part::kStop, Part::kCalibrate, Part::kTest})
     EXPECT_GE(failing[part].size(), 1u);
   EXPECT_GE(failing[Part::kTrain].size(), 5u);
+
+  const size_t trained = failing[Part::kTrain].size();
+  failing.clear();
+  ASSERT_TRUE(SplitRows(&data.value(), /*judge=*/false).ok());
+  for (const Row& row : data->rows) {
+    if (row.failed) failing[row.part].insert(data->lives[row.life].trace);
+  }
+  EXPECT_FALSE(failing.contains(Part::kTest));
+  EXPECT_GT(failing[Part::kTrain].size(), trained);
 }
 
 TEST(Split, OfOneTraceIsByTime) {

@@ -123,9 +123,9 @@ Status Split(const Shares& shares, Use use, Dataset* data) {
 
 }  // namespace
 
-Status SplitRows(Dataset* data) {
+Status SplitRows(Dataset* data, bool judge) {
   return Split(
-      kAll, [](size_t) { return true; }, data);
+      judge ? kAll : kWithoutTest, [](size_t) { return true; }, data);
 }
 
 Status SplitRowsForFold(const std::vector<size_t>& fold_of, size_t fold, Dataset* data) {

@@ -18,7 +18,8 @@ inline constexpr size_t kFailuresMin = 4;
 // fewer, whole lives are, in the order of time: the oldest train, the newest judge. A quiet trace that would be
 // the only ones of their kind is cut by time, and rows whose longest horizon reaches over a cut belong to none.
 // kInvalidArgument: fewer than kFailuresMin failures.
-Status SplitRows(Dataset* data);
+// Without `judge` none is Part::kTest, and the ratio is 70 : 15 : 15.
+Status SplitRows(Dataset* data, bool judge = true);
 
 // For cross-validation: traces with `fold_of[trace] == fold` are Part::kTest, the others are dealt out as above.
 Status SplitRowsForFold(const std::vector<size_t>& fold_of, size_t fold, Dataset* data);

@@ -388,7 +388,7 @@ Json DescribeTraining(const Dataset& data, const Trained& trained, const Evaluat
           {"time_scale", trained.model.time_scale.logarithmic ? "log" : "linear"},
           {"parts", parts},
           {"importance", importance},
-          {"test", ToJson(test)}};
+          {"test", trained.parts[static_cast<size_t>(Part::kTest)].rows > 0 ? ToJson(test) : Json(nullptr)}};
 }
 
 }  // namespace understudy::train

@@ -28,11 +28,15 @@ void Resp(std::string_view input);
 void RespRecord(std::string_view input);
 void RespCheckpoint(std::string_view input);
 
+// A model file of gbt. First byte 1: the checksum is put right first. What is taken is asked, and must answer.
+void Model(std::string_view input);
+
 struct Target {
   const char* name;  // of its folder in corpus/
   void (*run)(std::string_view input);
 };
-inline constexpr Target kTargets[] = {{"rpc", Rpc},   {"batch", Batch},           {"chain", Chain},
-                                      {"resp", Resp}, {"resprecord", RespRecord}, {"respcheckpoint", RespCheckpoint}};
+inline constexpr Target kTargets[] = {{"rpc", Rpc},    {"batch", Batch},           {"chain", Chain},
+                                      {"resp", Resp},  {"resprecord", RespRecord}, {"respcheckpoint", RespCheckpoint},
+                                      {"model", Model}};
 
 }  // namespace understudy::fuzz

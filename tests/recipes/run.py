@@ -144,8 +144,8 @@ class Run:
             shutil.rmtree(self.data, ignore_errors=True)
 
 
-def cut(data, out, name, started_unix, end, after_s=1):
-    """Writes the recorded trace up to its end. The recorder's file knows times from its first sample; its name says when that
+def cut(data, out, name, end, after_s=1):
+    """Writes the recorded trace from the process's first sample to its end: predictors see a process start, too. The recorder's file knows times from its first sample; its name says when that
     was. A process that died did so when its agent says."""
     files = sorted((data / "traces").glob("n1-*.csv"))
     if len(files) != 1:
@@ -158,7 +158,9 @@ def cut(data, out, name, started_unix, end, after_s=1):
         if end and event["kind"] == "failure" and end[2] == DIED:
             end = ("failure", event["time_s"] + first_unix, event.get("note", DIED))
             break
-    served = [row for row in rows if float(row[0]) >= started_unix - first_unix - 1]
+    of_process = [c for c, metric in enumerate(header) if metric.startswith("proc.")]
+    first = next((at for at, row in enumerate(rows) if any(row[c] for c in of_process if c < len(row))), len(rows))
+    served = rows[first:]
     until = end[1] - first_unix + after_s if end else float("inf")
     served = [row for row in served if float(row[0]) <= until]
     # Columns that never had a value say nothing.
@@ -187,7 +189,7 @@ def one(options, name, fault_class, cancelled):
         if end and fault_class is Fault:
             raise Failed(f"failed without a fault: {end[2]}")
         time.sleep(3 * options.sample_interval_ms / 1000)  # the samples after the end are part of the trace
-        cut(run.data, options.out, name, started, end)
+        cut(run.data, options.out, name, end)
         told = f"{end[0]} after {end[1] - started:.0f} s, {end[2]}" if end else f"healthy for {time.time() - started:.0f} s"
         return f"{name}: {told}", True
     except (Failed, OSError, subprocess.SubprocessError, ValueError) as problem:

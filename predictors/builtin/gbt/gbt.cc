@@ -42,7 +42,7 @@ struct Config {
 };
 
 Config ParseConfig(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = ParseJson(text);
   if (json.is_discarded()) throw sdk::BadConfig("config: not valid JSON");
   if (!json.is_object()) throw sdk::BadConfig("config: an object is needed");
   Config config;

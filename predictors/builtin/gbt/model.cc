@@ -12,6 +12,7 @@ using Json = nlohmann::json;
 
 constexpr char kFormat[] = "understudy-gbt";
 constexpr double kFarSeconds = 1e9;
+constexpr int kJsonDepthMax = 33;  // the host takes 32, and puts the model into a configuration
 
 [[noreturn]] void Bad(const std::string& field, const std::string& why) {
   throw ModelError("model." + field + ": " + why);
@@ -210,9 +211,21 @@ Model ReadModel(const Json& json) {
   return model;
 }
 
+Json ParseJson(std::string_view text) {
+  bool deep = false;
+  Json json = Json::parse(
+      text,
+      [&deep](int depth, Json::parse_event_t, Json&) {
+        deep = deep || depth > kJsonDepthMax;
+        return !deep;
+      },
+      /*allow_exceptions=*/false);
+  return deep ? Json(Json::value_t::discarded) : json;
+}
+
 Model ParseModel(std::string_view text) {
   if (text.size() > kModelBytesMax) throw ModelError("model: the file is larger than 4 MiB");
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = ParseJson(text);
   if (json.is_discarded()) throw ModelError("model: not valid JSON; the file is cut off or damaged");
   return ReadModel(json);
 }

@@ -69,6 +69,8 @@ std::string WriteModel(Model* model);
 Model ReadModel(const nlohmann::json& json);
 // Likewise from the text, at most kModelBytesMax.
 Model ParseModel(std::string_view text);
+// JSON from outside. Discarded when it is none, or nests deeper than any model: what walks it would exhaust the stack.
+nlohmann::json ParseJson(std::string_view text);
 
 struct RemainingTime {
   std::array<double, 3> seconds = {};  // p10, p50, p90; ascending, finite

@@ -73,7 +73,7 @@ std::string Because(Hold hold, const ServiceInput& in, const Assessment& assesse
              ") are kept for unplanned failures: the reserve is " + std::to_string(SparesReserved(fleet, settings)) +
              ".";
     case Hold::kRank:
-      return "The free spares go to services that gain more by them (this one: " +
+      return "The spares have gone to services that gain more by them (this one: " +
              Number(assessed.gain_per_spare_s, 3) + " per spare-second).";
     case Hold::kPaused:
       return "Predicted actions are paused by an operator.";
@@ -94,6 +94,10 @@ std::string Because(Hold hold, const ServiceInput& in, const Assessment& assesse
       return "Nor is it restarted from a fresh checkpoint: \"restart\" is not set in its policy.";
     case Hold::kNotCured:
       return "Nor is it restarted from a fresh checkpoint: nobody says that a restart cures what is forecast.";
+    case Hold::kAtRisk:  // of a rejuvenation: ExplainRejuvenation
+    case Hold::kLoad:
+    case Hold::kTurn:
+      break;
     case Hold::kSpare:
       return "It is not restarted: a spare is free, or will be in a moment.";
   }

@@ -32,7 +32,7 @@ const char* HoldName(Hold hold) {
   constexpr const char* kNames[] = {"no_forecast", "stale",    "below",   "no_gain",  "persist",
                                     "not_ready",   "no_spare", "reserve", "rank",     "paused",
                                     "brake",       "dry_run",  "window",  "cooldown", "moving",
-                                    "restart_off", "not_cured", "spare"};
+                                    "restart_off", "not_cured", "at_risk", "load",     "turn",   "spare"};
   return kNames[static_cast<int>(hold)];
 }
 

@@ -36,6 +36,15 @@ Permit Allow(const ServiceInput& in, const Assessment& assessed, const FleetView
 RestartPermit AllowRestart(const ServiceInput& in, const Assessment& assessed, const FleetView& fleet,
                            const FleetSettings& settings, int64_t now_ms, int64_t unix_ms);
 
+// Whether a process that has served for long may be exchanged now. The calendar decides, so this is wall time.
+RejuvenationPermit AllowRejuvenation(const RejuvenationInput& in, const FleetView& fleet, const FleetSettings& settings,
+                                     int64_t unix_ms);
+// The first moment from which on it is due and inside all windows; -1: none within a year.
+int64_t NextRejuvenation(const RejuvenationInput& in, const RejuvenationPermit& permit, const FleetSettings& settings,
+                         int64_t unix_ms);
+std::vector<std::string> ExplainRejuvenation(const RejuvenationInput& in, const RejuvenationPermit& permit,
+                                             const FleetSettings& settings, int64_t unix_ms);
+
 // Before another when spares are short: gain per spare-second among those that can still be ready, then the others.
 bool RanksBefore(const Assessment& a, const std::string& a_name, const Assessment& b, const std::string& b_name);
 

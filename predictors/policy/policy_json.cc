@@ -12,6 +12,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kRejuvenationMinS = 10;  // a shorter one is a misread unit
 constexpr const char* kDays[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
 // Thrown and caught inside this file only.
@@ -138,16 +139,6 @@ bool ParseTime(const std::string& text, int64_t* unix_ms) {
   return true;
 }
 
-std::string TimeText(int64_t unix_ms) {
-  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(unix_ms / kDayMs))};
-  const auto seconds = static_cast<int>(unix_ms % kDayMs / 1000);
-  char text[64];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), seconds / 3600,
-                seconds / 60 % 60, seconds % 60);
-  return text;
-}
-
 std::vector<Window> ParseWindows(const json* list, const std::string& field, std::vector<Window> otherwise) {
   if (list == nullptr) return otherwise;
   if (!list->is_array() || list->size() > kWindowsMax)
@@ -191,8 +182,8 @@ json WindowsJson(const std::vector<Window>& windows) {
                     window.to_minute / 60, window.to_minute % 60);
       one["weekly"] = text + times;
     } else {
-      one["from"] = TimeText(window.from_unix_ms);
-      one["to"] = TimeText(window.to_unix_ms);
+      one["from"] = UtcText(window.from_unix_ms);
+      one["to"] = UtcText(window.to_unix_ms);
     }
     out.push_back(std::move(one));
   }
@@ -211,6 +202,16 @@ Result<T> Guarded(std::string_view text, const Parse& parse) {
 }
 
 }  // namespace
+
+std::string UtcText(int64_t unix_ms) {
+  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(unix_ms / kDayMs))};
+  const auto seconds = static_cast<int>(unix_ms % kDayMs / 1000);
+  char text[64];
+  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), seconds / 3600,
+                seconds / 60 % 60, seconds % 60);
+  return text;
+}
 
 Result<ServicePolicy> ParseServicePolicy(std::string_view text) {
   return Guarded<ServicePolicy>(text, [](const json& object) {
@@ -258,6 +259,28 @@ std::string EncodeServicePolicy(const ServicePolicy& policy) {
               {"restart_cooldown_ms", policy.restart_cooldown_ms},
               {"windows", WindowsJson(policy.windows)}};
   return out.dump();
+}
+
+Result<Rejuvenation> ParseRejuvenation(std::string_view text) {
+  return Guarded<Rejuvenation>(text, [](const json& object) {
+    Fields fields(object, "rejuvenation");
+    Rejuvenation out;
+    out.every_s = fields.Integer("every_s", out.every_s, 0, 366 * kDayMs / 1000);
+    out.appends_per_s_max = fields.Cost("appends_per_s_max", out.appends_per_s_max);
+    out.windows = ParseWindows(fields.Find("windows"), "rejuvenation.windows", {});
+    fields.RefuseUnknown();
+    if (out.every_s > 0 && out.every_s < kRejuvenationMinS) {
+      throw FieldError("rejuvenation.every_s", "must be 0 or at least " + std::to_string(kRejuvenationMinS));
+    }
+    return out;
+  });
+}
+
+std::string EncodeRejuvenation(const Rejuvenation& rejuvenation) {
+  return json({{"every_s", rejuvenation.every_s},
+               {"appends_per_s_max", rejuvenation.appends_per_s_max},
+               {"windows", WindowsJson(rejuvenation.windows)}})
+      .dump();
 }
 
 Result<FleetSettings> ParseFleetSettings(std::string_view text, const FleetSettings& base) {

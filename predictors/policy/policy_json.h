@@ -16,6 +16,12 @@ inline constexpr size_t kWindowsMax = 64;
 Result<ServicePolicy> ParseServicePolicy(std::string_view json);
 std::string EncodeServicePolicy(const ServicePolicy& policy);
 
+// `rejuvenation` of a service file.
+Result<Rejuvenation> ParseRejuvenation(std::string_view json);
+std::string EncodeRejuvenation(const Rejuvenation& rejuvenation);
+
+std::string UtcText(int64_t unix_ms);  // "2026-12-24T18:00:00Z"
+
 // `base` with the fields that are given in `json`; the others stay.
 Result<FleetSettings> ParseFleetSettings(std::string_view json, const FleetSettings& base);
 std::string EncodeFleetSettings(const FleetSettings& settings);

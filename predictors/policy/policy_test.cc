@@ -40,6 +40,7 @@ ServiceInput Of(std::vector<ForecastView> forecasts) {
 }
 
 constexpr FleetView kFleet{10, 1, 4, 2};
+constexpr int64_t kTuesday = 1'700'000'000'000;  // a Tuesday, 22:13:20 UTC
 
 double Unit(SeededRandom* random) { return static_cast<double>(random->Next64() >> 11) * 0x1p-53; }
 
@@ -320,6 +321,60 @@ TEST(PolicyTest, ARestartNeedsAForecastThatItCuresAGainAndTime) {
   in.forecasts[0].restart_cures = true;
   in.memory = Memory();
   EXPECT_TRUE(allowed(5500).holds.empty()) << "nobody would ask for one";
+}
+
+TEST(PolicyTest, ARejuvenationIsDueAfterItsTimeAndHeldByWhatAnOperatorWouldWaitFor) {
+  RejuvenationInput in;
+  FleetSettings settings;
+  settings.reserve_percent = 0;
+  const auto held = [&](int64_t unix_ms = kTuesday, FleetView fleet = kFleet) {
+    return AllowRejuvenation(in, fleet, settings, unix_ms).holds;
+  };
+  in.fresh_unix_ms = kTuesday - 3'600'000;
+  in.spare_fits = true;
+  EXPECT_FALSE(AllowRejuvenation(in, kFleet, settings, kTuesday).due) << "nobody asked for it";
+  in.rejuvenation.every_s = 3600;
+  EXPECT_FALSE(AllowRejuvenation(in, kFleet, settings, kTuesday - 1).due);
+  EXPECT_TRUE(AllowRejuvenation(in, kFleet, settings, kTuesday).prepare);
+  EXPECT_FALSE(AllowRejuvenation(in, kFleet, settings, kTuesday).switch_over) << "its spare does not mirror";
+  in.has_spare = in.spare_mirrors = true;
+  EXPECT_TRUE(AllowRejuvenation(in, kFleet, settings, kTuesday).switch_over);
+  in.has_spare = in.spare_mirrors = false;
+  EXPECT_EQ(held(kTuesday, {10, 0, 4, 0}), std::vector<Hold>{Hold::kNoSpare});
+  settings.reserve_spares = 2;
+  EXPECT_EQ(held(), std::vector<Hold>{Hold::kReserve});
+  settings.reserve_spares = 0;
+  in.rejuvenation.appends_per_s_max = 10;
+  EXPECT_EQ(held(), std::vector<Hold>{Hold::kLoad}) << "not known";
+  in.append_known = true;
+  in.append_per_s = 11;
+  EXPECT_EQ(held(), std::vector<Hold>{Hold::kLoad});
+  in.append_per_s = 9;
+  EXPECT_TRUE(held().empty());
+  in.others = 1;
+  EXPECT_EQ(held(), std::vector<Hold>{Hold::kTurn});
+  EXPECT_TRUE(held(kTuesday, {200, 0, 4, 2}).empty()) << "two of 200 at once";
+  in.prepares = true;
+  EXPECT_TRUE(held().empty()) << "it is the one";
+  in.at_risk = in.cooling = settings.paused = settings.dry_run = true;
+  EXPECT_EQ(held(), (std::vector<Hold>{Hold::kDryRun, Hold::kPaused, Hold::kAtRisk, Hold::kCooldown}));
+}
+
+TEST(PolicyTest, TheNextRejuvenationIsWhenItIsDueAndAllWindowsAreOpen) {
+  RejuvenationInput in;
+  in.fresh_unix_ms = kTuesday;
+  in.rejuvenation = *ParseRejuvenation(R"({"every_s":86400,"windows":[{"kind":"allow","weekly":"sun 02:00-05:00"}]})");
+  EXPECT_EQ(*ParseRejuvenation(EncodeRejuvenation(in.rejuvenation)), in.rejuvenation);
+  const auto next = [&] { return NextRejuvenation(in, AllowRejuvenation(in, kFleet, {}, kTuesday), {}, kTuesday); };
+  EXPECT_EQ(UtcText(next()), "2023-11-19T02:00:00Z");
+  in.windows = ParseServicePolicy(R"({"windows":[{"kind":"forbid","from":"2023-11-19T00:00:00Z",)"
+                                  R"("to":"2023-11-19T03:30:00Z"}]})")
+                   ->windows;
+  EXPECT_EQ(UtcText(next()), "2023-11-19T03:30:00Z");
+  in.rejuvenation.windows[0] = {true, 0, 0, 0, kTuesday - 2000, kTuesday - 1000};  // over
+  EXPECT_EQ(next(), -1);
+  EXPECT_NE(ParseRejuvenation(R"({"every_s":3})").status().message().find("rejuvenation.every_s"), std::string::npos);
+  EXPECT_NE(ParseRejuvenation(R"({"every_h":3})").status().message().find("rejuvenation.every_h"), std::string::npos);
 }
 
 TEST(PolicyTest, ShadowsAreNotObeyed) {

@@ -43,6 +43,14 @@ struct Window {
   bool operator==(const Window&) const = default;
 };
 
+// A process is exchanged after it has served for so long, always by a handover to a spare.
+struct Rejuvenation {
+  int64_t every_s = 0;           // 0: never
+  double appends_per_s_max = 0;  // only while it appends no more; 0: at any load
+  std::vector<Window> windows;   // besides those of its policy and of the cluster
+  bool operator==(const Rejuvenation&) const = default;
+};
+
 // Of one service. A rung is entered when its floor is reached and its expected gain is positive (docs/coordinator.md).
 struct ServicePolicy {
   double assign_at = 0.5;      // floor of FOLLOW
@@ -185,6 +193,9 @@ enum class Hold : int {
   kMoving,      // a move is under way already
   kRestartOff,  // the operator has not allowed restarts
   kNotCured,    // what is forecast would be there after a restart as well, or nobody knows
+  kAtRisk,      // of a rejuvenation: forecasts decide while a failure is likely
+  kLoad,        // it writes more than a rejuvenation may disturb, or that is not known yet
+  kTurn,        // as many others rejuvenate as may at once
   kSpare,       // a spare is to be had, for a move now or for the takeover later: no restart
 };
 const char* HoldName(Hold hold);  // "no_forecast", ...
@@ -197,6 +208,31 @@ struct Permit {
   bool switch_over = false;
   Rung rung = Rung::kNormal;  // the highest that may be worked towards
   std::vector<Hold> holds;    // the first is what matters most
+};
+
+struct RejuvenationInput {
+  Rejuvenation rejuvenation;
+  std::vector<Window> windows;  // of its policy
+  bool dry_run = false;
+  int64_t fresh_unix_ms = 0;  // its process began to serve; 0: not known
+  bool spare_fits = false;  // one that is free can run it
+  bool has_spare = false;
+  bool spare_mirrors = false;  // and has caught up
+  bool prepares = false;       // its spare is there for this
+  int others = 0;              // services that rejuvenate
+  bool at_risk = false;
+  bool move_under_way = false;
+  bool cooling = false;  // an attempt was given up a moment ago
+  bool append_known = false;
+  double append_per_s = 0;
+};
+
+struct RejuvenationPermit {
+  int64_t due_unix_ms = 0;  // 0: never
+  bool due = false;
+  bool prepare = false;  // take a spare, or keep it, and have it mirror
+  bool switch_over = false;
+  std::vector<Hold> holds;  // why not, when it is due
 };
 
 struct RestartPermit {

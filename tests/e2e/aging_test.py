@@ -1,4 +1,4 @@
-"""What is done about processes that age: restarted on purpose for want of a spare.
+"""What is done about processes that age: restarted on purpose for want of a spare, and exchanged on schedule.
 
 usage: aging_test.py BUILD_DIR [unittest arguments]"""
 
@@ -65,6 +65,18 @@ class AgingTest(unittest.TestCase):
             self.assertLess(kinds.index(first), kinds.index(then), kinds)
         self.assertNotIn("takeover_started", kinds)
         self.assertIn("restart_checkpointed", self.cluster.command("explain", "kv").stdout)
+
+    def test_a_process_is_exchanged_on_schedule_by_a_handover(self):
+        before = self.begin(["n1", "n2"], {"rejuvenation": {"every_s": 10}})
+        move = self.moved("planned", "rejuvenation")
+        self.assertEqual(move["from"], before["node"])
+        self.assertNotEqual(move["to"], before["node"])
+        self.acknowledged(200)
+        report = self.load.ask("verify")
+        self.assertTrue(report["ok"], report)
+        self.assertEqual(report["maybe"], 0, report)  # a handover leaves no write in doubt
+        text = self.cluster.command("explain", "kv").stdout
+        self.assertRegex(text, r"Rejuvenation, every 10 s: its process has served for ")
 
 
 if __name__ == "__main__":

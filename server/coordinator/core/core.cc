@@ -180,6 +180,7 @@ void Core::WritePlan(ServiceState& service) {
   service.plan.service = name;
   service.plan.coordinator = options_.name;
   service.plan.term = term_;
+  service.plan.timings = service.measured;
   service.plan_dirty = false;
   service.plan_writing = true;
   out_->writes.push_back({MetadataKind::kPlan, name, service.plan_version, EncodePlan(service.plan)});

@@ -31,6 +31,7 @@ struct CoreOptions {
   int64_t handover_timeout_ms = 10'000;
   int64_t restart_checkpoint_timeout_ms = 300'000;  // a restart waits so long for its checkpoint, and is given up then
   int64_t restart_abort_pause_ms = 60'000;
+  int64_t rejuvenate_pause_ms = 600'000;  // after one that was given up
   int64_t switch_prepare_timeout_ms = 300'000;  // an operator's switchover waits so long for its spare to catch up
   int64_t command_retry_ms = 2000;
   int64_t start_timeout_ms = 30'000;  // a started process that never became an application counts as failed
@@ -163,6 +164,7 @@ class Core {
   void PolicyRequest(const OperatorRequest& in);
   void ChangeSettings(uint64_t token, policy::FleetSettings settings);
   std::string SettingsDocument() const;
+  bool Outranked(const ServiceState& service) const;
   std::string ExplainDocument(const ServiceState& service) const;
 
   // failure.cc: is the primary gone?
@@ -185,6 +187,14 @@ class Core {
   void Finish(ServiceState& service, NodeState& primary);
   void EnterStep(ServiceState& service, MoveStep step);
   void AdvanceRestarts(ServiceState& service);
+
+  // rejuvenate.cc: after a time
+  bool Rejuvenates(const ServiceState& service) const;
+  void NoteFresh(ServiceState& service);
+  policy::RejuvenationInput RejuvenationView(const ServiceState& service) const;
+  void ConsiderRejuvenation(ServiceState& service);
+  void StartRejuvenation(ServiceState& service);
+  void RejuvenationFailed(ServiceState& service, const std::string& why);
 
   // restart.cc: on purpose, for want of a spare
   bool SpareToBeHad(const ServiceState& service) const;
@@ -274,6 +284,7 @@ class Core {
   policy::FleetSettings settings_;
   policy::FleetView fleet_;
   bool braked_ = false;
+  int rejuvenating_ = 0;  // services, as of the last look at all, and those begun since
   uint64_t settings_version_ = 0;
   struct PendingSettings {
     uint64_t token = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/coordinator/core/core.h"
+#include "server/coordinator/core/reasons.h"
 
 namespace understudy::coordinator {
 
@@ -35,7 +36,7 @@ Core::Verdict Core::Judge(ServiceState& service, std::string* why) {
     writer_must_be_silent = false;
     const Instant due = service.last_serving + options_.unserving_timeout_ms * kNsPerMs;
     if (now_ < due) Wake(due);
-    if (Passed(service.last_serving, options_.unserving_timeout_ms)) *why = "it has stopped serving";
+    if (Passed(service.last_serving, options_.unserving_timeout_ms)) *why = kStoppedServing;
   }
   if (why->empty()) {
     service.suspect_since = Instant::Never();

@@ -153,6 +153,7 @@ void Core::NotePrimary(NodeState& node) {
   if (service->last_primary != node.name && !service->last_primary.empty() &&
       service->plan.move.kind == MoveKind::kNone && loaded_) {
     // Not by a move that is known here: one given up that came about after all, or another coordinator's.
+    NoteFresh(*service);
     Record("primary_changed", service->spec.name, node.name, "it was " + service->last_primary);
     service->risk.Reset();
     service->risk_recorded = RiskLevel::kNone;
@@ -293,6 +294,7 @@ void Core::OnPlan(ServiceState& service, const std::string& value, uint64_t vers
     return;
   }
   service.plan = *std::move(plan);
+  static_cast<Timings&>(service.measured) = service.plan.timings;
   service.plan_dirty = false;
   service.plan_foreign = foreign;
   service.plan_foreign_since = service.step_began = now_;

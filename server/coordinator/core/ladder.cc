@@ -112,9 +112,11 @@ void Core::Climb(ServiceState& service) {
   const bool inherited = !plan.spare.empty() && service.risk.forecasts().empty() && now_ < inherited_until;
   if (inherited) Wake(inherited_until);
   const bool asked_for = service.switch_wanted != 0;
-  const bool wanted = service.spec.standby || at_risk || inherited || asked_for;
+  ConsiderRejuvenation(service);
+  const bool rejuvenates = service.rejuvenation.prepare;
+  const bool wanted = service.spec.standby || at_risk || inherited || asked_for || rejuvenates;
   const policy::Rung rung =
-      service.spec.standby || inherited || asked_for ? std::max(permit.rung, policy::Rung::kMirror) : permit.rung;
+      service.spec.standby || inherited || asked_for || rejuvenates ? std::max(permit.rung, policy::Rung::kMirror) : permit.rung;
   if (!plan.spare.empty()) {
     NodeState& spare = Node(plan.spare);
     std::string why;
@@ -125,7 +127,9 @@ void Core::Climb(ServiceState& service) {
     } else if (spare.alive && !spare.HasProcess() && !CanStart(spare, service.spec)) {
       Unassign(service, "spare_lost", "its process ended: " + spare.report.exit_reason);
     } else if (!wanted) {
-      Unassign(service, "spare_released", service.risk.level() == RiskLevel::kNone ? "the risk receded" : "dry run");
+      Unassign(service, "spare_released", Rejuvenates(service)                            ? "its rejuvenation is held"
+                                        : service.risk.level() == RiskLevel::kNone ? "the risk receded"
+                                                                                   : "dry run");
     } else {
       DriveSpare(service, primary, rung);
     }
@@ -135,7 +139,7 @@ void Core::Climb(ServiceState& service) {
   const bool asked = service.switch_wanted != 0;  // it may have been given up just now
   const bool predicted = at_risk && !PredictionsHeld();
   bool reserved = false;
-  if (plan.spare.empty() && (service.spec.standby || asked || predicted)) {
+  if (plan.spare.empty() && (service.spec.standby || asked || predicted || rejuvenates)) {
     reserved = predicted && !service.spec.standby && !asked &&
                fleet_.spares_free <= policy::SparesReserved(fleet_, settings_) && fleet_.spares_free > 0;
     NodeState* spare = reserved ? nullptr : PickSpare(service);
@@ -143,14 +147,19 @@ void Core::Climb(ServiceState& service) {
     if (spare != nullptr) {
       const int fitness = Fitness(service, *spare);
       plan.spare = spare->name;
-      plan.spare_reason = at_risk ? "forecast" : asked ? "switchover" : "standby";
+      plan.spare_reason = at_risk                ? "forecast"
+                          : asked                ? "switchover"
+                          : service.spec.standby ? "standby"
+                                                 : "rejuvenation";
+      if (Rejuvenates(service)) ++rejuvenating_;
       service.plan_dirty = true;
       service.no_spare_recorded = false;
       --fleet_.spares_free;
       Event& event = Record("spare_assigned", name, spare->name,
                             at_risk ? "forecast: " + service.risk.forecast().reason
                             : asked ? "for a switchover that an operator asked for"
-                                    : "the service asks for a standby");
+                            : service.spec.standby ? "the service asks for a standby"
+                                                   : "for its rejuvenation");
       event.details.emplace_back("fitness", int64_t{fitness});
       if (at_risk) AddForecast(&event, service);
       DriveSpare(service, primary, rung);
@@ -166,6 +175,9 @@ void Core::Climb(ServiceState& service) {
   if (permit.switch_over && !plan.spare.empty() && Node(plan.spare).AppIs(AppRole::kMirroring, name)) {
     StartPlanned(service, "forecast: " + service.risk.forecast().reason, true, 0);
     return;
+  }
+  if (service.rejuvenation.switch_over && !plan.spare.empty() && Node(plan.spare).AppIs(AppRole::kMirroring, name)) {
+    return StartRejuvenation(service);
   }
   ConsiderRestart(service);
 }

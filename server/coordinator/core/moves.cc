@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/coordinator/core/core.h"
+#include "server/coordinator/core/reasons.h"
 
 namespace understudy::coordinator {
 namespace {
@@ -311,6 +312,7 @@ void Core::AbortPlanned(ServiceState& service, const std::string& why) {
   const Move move = std::exchange(service.plan.move, Move());
   service.plan_dirty = true;
   service.cooldown_until = std::max(service.cooldown_until, now_ + kAbortCooldownMs * kNsPerMs);
+  if (move.reason.starts_with(kRejuvenation)) RejuvenationFailed(service, why);
   Record("switch_aborted", service.spec.name, move.to, why).details.emplace_back("from", move.from);
   Forget(Node(move.to), service.spec.name, CommandKind::kPrepare);
   Forget(Node(move.from), service.spec.name, CommandKind::kHandover);
@@ -406,8 +408,12 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
   event.details.emplace_back("lead_s", record.lead_s);
 
   Plan& plan = service.plan;
-  if (plan.spare == primary.name) plan.spare.clear();
+  if (plan.spare == primary.name) {
+    plan.spare.clear();
+    plan.spare_reason.clear();
+  }
   ++plan.moves;
+  if (move.from != primary.name || primary.started_at >= service.move_began) NoteFresh(service);
   if (move.kind == MoveKind::kPlanned) {
     double& known = service.measured.switch_ms;
     const double took_ms = static_cast<double>(now_ - service.move_began) / kNsPerMs;
@@ -428,7 +434,8 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
     if (move.kind == MoveKind::kPlanned || move.kind == MoveKind::kRestart) {
       out_->feedback.push_back({name, OutcomeKind::kMoved, record.lead_s});
     } else if (move.from != primary.name) {  // else nothing failed
-      out_->feedback.push_back({name, OutcomeKind::kFailed, record.lead_s});
+      const bool degraded = move.reason.starts_with(kStoppedServing);
+      out_->feedback.push_back({name, degraded ? OutcomeKind::kDegraded : OutcomeKind::kFailed, record.lead_s});
     }
     moves_.push_back(record);
     if (moves_.size() > options_.moves_max) moves_.pop_front();

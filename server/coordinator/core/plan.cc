@@ -2,6 +2,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace understudy::coordinator {
 namespace {
@@ -10,6 +11,12 @@ using nlohmann::json;
 
 constexpr std::array<std::string_view, 5> kKinds = {"none", "first", "planned", "unplanned", "restart"};
 constexpr std::array<std::string_view, 7> kSteps = {"start", "take_over", "prepare", "handover", "adopt", "checkpoint", "stop"};
+
+constexpr std::pair<const char*, double Timings::*> kTimings[] = {{"start_ms", &Timings::start_ms},
+                                                                  {"load_ms", &Timings::load_ms},
+                                                                  {"replay_per_s", &Timings::replay_per_s},
+                                                                  {"switch_ms", &Timings::switch_ms},
+                                                                  {"checkpoint_ms", &Timings::checkpoint_ms}};
 
 template <class Enum, size_t N>
 Enum Parse(const std::array<std::string_view, N>& names, const std::string& text) {
@@ -37,6 +44,12 @@ std::string EncodePlan(const Plan& plan) {
               {"restarts", std::move(restarts)},
               {"predicted_moves", plan.predicted_moves},
               {"moves", plan.moves}};
+  json timings = json::object();
+  for (const auto& [name, field] : kTimings) {
+    if (plan.timings.*field >= 0) timings[name] = plan.timings.*field;
+  }
+  if (!timings.empty()) out["timings"] = std::move(timings);
+  if (plan.fresh_unix_ms != 0) out["fresh_unix_ms"] = plan.fresh_unix_ms;
   if (plan.restarted_unix_ms != 0) out["restarted_unix_ms"] = plan.restarted_unix_ms;
   if (const Move& move = plan.move; move.kind != MoveKind::kNone) {
     out["move"] = {{"kind", MoveKindName(move.kind)},
@@ -68,6 +81,9 @@ Result<Plan> DecodePlan(std::string_view text) {
     }
     plan.predicted_moves = in.at("predicted_moves").get<uint64_t>();
     plan.moves = in.at("moves").get<uint64_t>();
+    const json timings = in.value("timings", json::object());
+    for (const auto& [name, field] : kTimings) plan.timings.*field = timings.value(name, -1.0);
+    plan.fresh_unix_ms = in.value("fresh_unix_ms", int64_t{0});
     plan.restarted_unix_ms = in.value("restarted_unix_ms", int64_t{0});
     if (in.contains("move")) {
       const json& from = in.at("move");

@@ -48,6 +48,16 @@ struct Restart {
   bool operator==(const Restart&) const = default;
 };
 
+// What starts, loads, replays, moves and checkpoints of a service took; -1: not yet seen. Smoothed.
+struct Timings {
+  double start_ms = -1;
+  double load_ms = -1;
+  double replay_per_s = -1;  // records
+  double switch_ms = -1;
+  double checkpoint_ms = -1;
+  bool operator==(const Timings&) const = default;
+};
+
 struct Plan {
   std::string service;
   std::string coordinator;  // whose it is
@@ -59,6 +69,8 @@ struct Plan {
   uint64_t predicted_moves = 0;
   uint64_t moves = 0;
   int64_t restarted_unix_ms = 0;  // on purpose, the last time; 0: never
+  int64_t fresh_unix_ms = 0;      // the primary's process began to serve, for its rejuvenation; 0: not known
+  Timings timings;                // as of the last write
   bool operator==(const Plan&) const = default;
 };
 

@@ -50,6 +50,7 @@ void Core::MeasureNode(NodeState& node, const AgentReport& before) {
         now_ - measured.append_from >= kNsPerSecond) {
       const double rate =
           static_cast<double>(app.applied - measured.append_lsn) / ms_since(measured.append_from) * 1000;
+      ++measured.append_looks;
       measured.append_per_s += kSmoothing * (rate - measured.append_per_s);
       measured.append_from = now_;
       measured.append_lsn = app.applied;
@@ -112,9 +113,11 @@ policy::Permit Core::Allowed(const ServiceState& service) const {
 // Before each look at all services.
 void Core::CountFleet() {
   fleet_ = policy::FleetView();
+  rejuvenating_ = 0;
   for (const auto& [name, service] : services_) {
     if (service.spec.removed) continue;
     ++fleet_.services;
+    rejuvenating_ += Rejuvenates(service) ? 1 : 0;
     if (service.risk.level() != RiskLevel::kNone) ++fleet_.at_risk;
   }
   for (const auto& [name, node] : nodes_) {

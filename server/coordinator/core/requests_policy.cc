@@ -1,5 +1,6 @@
 // What operators ask of the policy: the settings that hold for the whole cluster, and why a service was or was not
 // moved.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "predictors/policy/policy_json.h"
@@ -68,6 +69,15 @@ std::string Core::SettingsDocument() const {
   return out.dump();
 }
 
+// Has a spare gone to another service at risk that gains more by it?
+bool Core::Outranked(const ServiceState& service) const {
+  return std::any_of(services_.begin(), services_.end(), [&](const auto& entry) {
+    const ServiceState& other = entry.second;
+    return &other != &service && !other.plan.spare.empty() && other.risk.level() != RiskLevel::kNone &&
+           policy::RanksBefore(other.risk.assessment(), entry.first, service.risk.assessment(), service.spec.name);
+  });
+}
+
 std::string Core::ExplainDocument(const ServiceState& service) const {
   const int64_t now_ms = now_.ns() / kNsPerMs;
   const policy::ServiceInput& input = service.risk.input();
@@ -77,6 +87,8 @@ std::string Core::ExplainDocument(const ServiceState& service) const {
   if (permit.assign && fleet_.spares_free > 0 && fleet_.spares_free <= policy::SparesReserved(fleet_, settings_)) {
     permit.holds.insert(permit.holds.begin(), policy::Hold::kReserve);
   }
+  const auto none = std::find(permit.holds.begin(), permit.holds.end(), policy::Hold::kNoSpare);
+  if (none != permit.holds.end() && Outranked(service)) *none = policy::Hold::kRank;
   json forecasts = json::array();
   for (size_t i = 0; i < service.risk.forecasts().size(); ++i) {
     forecasts.push_back(ForecastJson(service.risk.forecasts()[i], input.forecasts[i].obeyed));
@@ -97,6 +109,21 @@ std::string Core::ExplainDocument(const ServiceState& service) const {
   std::vector<std::string> why = policy::Explain(input, assessed, permit, fleet_, settings_, now_ms);
   for (std::string& line : policy::ExplainRestart(input, assessed, restart, fleet_, settings_, now_ms)) {
     why.push_back(std::move(line));
+  }
+  const policy::RejuvenationInput ages = RejuvenationView(service);
+  const policy::RejuvenationPermit exchange = policy::AllowRejuvenation(ages, fleet_, settings_, unix_ms_);
+  for (std::string& line : policy::ExplainRejuvenation(ages, exchange, settings_, unix_ms_)) {
+    why.push_back(std::move(line));
+  }
+  json rejuvenation;
+  if (exchange.due_unix_ms > 0) {
+    const int64_t next = policy::NextRejuvenation(ages, exchange, settings_, unix_ms_);
+    rejuvenation = {{"every_s", ages.rejuvenation.every_s},
+                    {"fresh_unix_ms", ages.fresh_unix_ms},
+                    {"due_unix_ms", exchange.due_unix_ms},
+                    {"next_unix_ms", next < 0 ? json(nullptr) : json(next)},
+                    {"holds", json::array()}};
+    for (const policy::Hold hold : exchange.holds) rejuvenation["holds"].push_back(policy::HoldName(hold));
   }
   json restart_holds = json::array();
   for (const policy::Hold hold : restart.holds) restart_holds.push_back(policy::HoldName(hold));
@@ -126,6 +153,7 @@ std::string Core::ExplainDocument(const ServiceState& service) const {
         {"cost", assessed.restart.gain.cost},
         {"gain", assessed.restart.gain.gain},
         {"cooldown_ms", std::max<int64_t>(0, input.restart_cooldown_until_ms - now_ms)}}},
+      {"rejuvenation", std::move(rejuvenation)},
       {"known", assessed.known},
       {"stale", assessed.stale},
       {"probability", assessed.probability},

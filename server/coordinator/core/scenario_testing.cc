@@ -86,6 +86,7 @@ void Scenario::Feed(Input input) {
   Effects effects;
   core_->Step(input, now_, &effects);
   wake_at_ = effects.wake_at;
+  feedback_.insert(feedback_.end(), effects.feedback.begin(), effects.feedback.end());
   Render(effects);
   if (hold_writes_) {
     held_.insert(held_.end(), effects.writes.begin(), effects.writes.end());

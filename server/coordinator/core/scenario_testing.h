@@ -24,6 +24,7 @@ class Scenario {
   const Core& core() const { return *core_; }
   // Full events so far.
   const std::vector<Event>& events() const { return events_; }
+  const std::vector<PredictorFeedback>& feedback() const { return feedback_; }
   const std::vector<std::string>& errors() const { return errors_; }
 
  private:
@@ -65,6 +66,7 @@ class Scenario {
   std::set<int64_t> command_ids_;
   std::vector<std::string> lines_;
   std::vector<Event> events_;
+  std::vector<PredictorFeedback> feedback_;
   std::vector<std::string> errors_;
 };
 

@@ -173,6 +173,11 @@ ServiceSpec Parse(const json& document) {
   spec.memory_limit_bytes = fields.Integer("memory_limit_bytes", 0, 0, INT64_MAX);
   spec.stop_grace_ms = fields.Integer("stop_grace_ms", spec.stop_grace_ms, 0, 600'000);
   spec.policy = ParsePolicy(fields.Find("policy"));
+  if (const json* rejuvenation = fields.Find("rejuvenation")) {
+    Result<policy::Rejuvenation> parsed = policy::ParseRejuvenation(rejuvenation->dump());
+    if (!parsed.ok()) throw FieldError(parsed.status().message());
+    spec.rejuvenation = *std::move(parsed);
+  }
   spec.removed = fields.Flag("removed", false);
   fields.RefuseUnknown();
   return spec;
@@ -224,6 +229,9 @@ std::string EncodeServiceSpec(const ServiceSpec& spec) {
               {"memory_limit_bytes", spec.memory_limit_bytes},
               {"stop_grace_ms", spec.stop_grace_ms},
               {"policy", json::parse(policy::EncodeServicePolicy(spec.policy))}};
+  if (spec.rejuvenation != policy::Rejuvenation()) {
+    out["rejuvenation"] = json::parse(policy::EncodeRejuvenation(spec.rejuvenation));
+  }
   if (spec.removed) out["removed"] = true;
   return out.dump();
 }

@@ -33,6 +33,7 @@ struct ServiceSpec {
   int64_t memory_limit_bytes = 0;             // 0: none
   int64_t stop_grace_ms = 5000;
   PolicySpec policy;
+  policy::Rejuvenation rejuvenation;
   bool removed = false;  // asked to be removed; its processes are being stopped
   bool operator==(const ServiceSpec&) const = default;
 };

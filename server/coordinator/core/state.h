@@ -37,14 +37,10 @@ struct StartTries {
   std::string why;
 };
 
-// What loads, replays and moves of a service took; -1: not yet seen. Smoothed.
-struct Measured {
-  double start_ms = -1;
-  double load_ms = -1;
-  double replay_per_s = -1;  // records
-  double switch_ms = -1;
-  double checkpoint_ms = -1;
+// What is measured of a service; the timings are kept in its plan.
+struct Measured : Timings {
   double append_per_s = 0;
+  int append_looks = 0;
   Instant append_from = Instant::Never();  // the last look at what the primary wrote
   Lsn append_lsn;
 };
@@ -165,6 +161,10 @@ struct ServiceState {
   int program_id = 0;                                 // the same for the same program, arguments and environment
   std::vector<std::pair<std::string, Claim>> claims;  // by node, as the core's index has them
   std::string held_recorded;                          // why a move that is wanted is held, as last recorded
+  policy::RejuvenationPermit rejuvenation;            // as of the last look
+  std::string rejuvenation_held_recorded;
+  Instant rejuvenation_began = Instant::Never();  // its spare was assigned for it
+  Instant rejuvenate_not_before;
   std::string restart_held_recorded;                  // the same of a restart
   bool shadow_warned = false;
   struct Decision {

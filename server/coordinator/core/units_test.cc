@@ -13,7 +13,8 @@ TEST(ServiceSpecTest, EverythingSurvivesEncoding) {
   const char* text = R"({"name":"kv1","program":"/bin/kv","arguments":["--port","${port}"],"environment":{"A":"b"},
     "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1},"shadow":true}],
     "labels":{"zone":"a"},"checkpoint_interval_ms":5000,"memory_limit_bytes":1000000,"stop_grace_ms":100,
-    "policy":{"assign_at":0.4,"switch_at":0.9,"release_at":0.1,"persist_ms":1,"dwell_ms":2,"cooldown_ms":3}})";
+    "policy":{"assign_at":0.4,"switch_at":0.9,"release_at":0.1,"persist_ms":1,"dwell_ms":2,"cooldown_ms":3},
+    "rejuvenation":{"every_s":604800,"appends_per_s_max":50,"windows":[{"kind":"allow","weekly":"sun 02:00-05:00"}]}})";
   Result<ServiceSpec> spec = ParseServiceSpec(text);
   ASSERT_TRUE(spec.ok()) << spec.status().ToString();
   EXPECT_FALSE(spec->warm);
@@ -92,6 +93,8 @@ TEST(PlanTest, EverythingSurvivesEncoding) {
   plan.predicted_moves = 2;
   plan.moves = 3;
   plan.restarted_unix_ms = 1719;
+  plan.fresh_unix_ms = 1720;
+  plan.timings = {1, 2.5, -1, 0, 4};
   EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
   plan.move = {MoveKind::kUnplanned, MoveStep::kTakeOver, "n1", "n4", Epoch(3), {1, 2}, "killed", true, 1718, 20};
   EXPECT_EQ(*DecodePlan(EncodePlan(plan)), plan);
@@ -201,6 +204,56 @@ TEST(DecisionsTest, AreRecordedWithWhatTheyWereMadeFrom) {
   EXPECT_EQ(std::get<double>(details.at("probability")), 0.8);
   EXPECT_EQ(std::get<std::string>(details.at("reason")), "memory will run out in 60 s");
   EXPECT_EQ(std::get<int64_t>(details.at("fitness")), 30);
+}
+
+// A failure is a failure; one that only stopped serving was degraded; one that was ended in time nobody knows.
+TEST(DecisionsTest, PredictorsAreToldWhatBecameOfThePrimary) {
+  const auto told = [](const std::vector<const char*>& lines) {
+    CoreOptions options;
+    options.cluster = "test";
+    options.name = "c1";
+    Scenario scenario(options);
+    for (const char* line : {"none n1", R"(apply {"name":"kv1","program":"/bin/kv","policy":{"restart":true}})",
+                             "run n1 kv1", "chain kv1 1 n1", "role n1 PRIMARY kv1 epoch=1 applied=100"}) {
+      scenario.Run(line);
+    }
+    for (const char* line : lines) scenario.Run(line);
+    EXPECT_TRUE(scenario.errors().empty());
+    std::vector<OutcomeKind> out;
+    for (const PredictorFeedback& feedback : scenario.feedback()) out.push_back(feedback.outcome);
+    return out;
+  };
+  const std::vector<const char*> on_another = {"none n2", "run n2 kv1"};
+  const auto with = [&](std::vector<const char*> more) {
+    more.insert(more.begin(), on_another.begin(), on_another.end());
+    return told(more);
+  };
+  EXPECT_EQ(with({"exit n1 killed by signal 9", "role n2 PRIMARY kv1 epoch=2"}),
+            std::vector<OutcomeKind>{OutcomeKind::kFailed});
+  EXPECT_EQ(with({"role n1 PRIMARY kv1 epoch=1 applied=100 may_serve=0", "at 5500", "age kv1 10", "at 5600",
+                  "role n2 PRIMARY kv1 epoch=2"}),
+            std::vector<OutcomeKind>{OutcomeKind::kDegraded});
+  EXPECT_EQ(told({"forecast kv1 0.9 proc.fds 900", "at 1000", "done n1 CHECKPOINT OK", "exit n1 exit status 0",
+                  "run n1 kv1", "role n1 PRIMARY kv1 epoch=2 applied=100"}),
+            std::vector<OutcomeKind>{OutcomeKind::kMoved});
+}
+
+// What loads and switches took is known to the next leader, as far as a plan was written since.
+TEST(DecisionsTest, WhatWasMeasuredOutlivesTheLeader) {
+  CoreOptions options;
+  options.cluster = "test";
+  options.name = "c1";
+  Scenario scenario(options);
+  for (const char* line :
+       {"none n1 n2", R"(apply {"name":"kv1","program":"/bin/kv"})", "run n1 kv1", "run n2 kv1", "chain kv1 1 n1",
+        "role n1 PRIMARY kv1 epoch=1", "forecast kv1 0.6 memory", "role n2 LOADING kv1", "at 400",
+        "role n2 REPLAYING kv1 caught_up", "role n2 MIRRORING kv1 caught_up", "forecast kv1 0.9 memory", "at 1500"}) {
+    scenario.Run(line);
+  }
+  const Timings before = scenario.core().services().at("kv1").measured;
+  EXPECT_EQ(before.load_ms, 400);
+  scenario.Run("elect c2");
+  EXPECT_EQ(static_cast<const Timings&>(scenario.core().services().at("kv1").measured), before);
 }
 
 // A wake-up in the past would have the shell step again at once, and for ever.

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "predictors/host/agent_clock.h"
 #include "predictors/host/plugin_runner.h"
 #include "predictors/host/predictor_host.h"
 #include "predictors/host/worker.h"
@@ -21,18 +22,21 @@
 namespace understudy {
 namespace {
 
-constexpr size_t kPredictsMax = 16;      // asked for and not yet answered
-constexpr size_t kChecksMax = 8;         // at a time
-constexpr size_t kCommandsMax = 50'000;  // posted, not yet taken; samples are dropped beyond
-constexpr int64_t kRebaseNs = 60 * kNsPerSecond;
-constexpr int64_t kAheadMaxNs = 5 * kNsPerSecond;
-constexpr int64_t kDeadlinePrimaries = 1000;  // the deadline of a round grows with so many
-constexpr char kSamples[] = "samples";        // alerts about them name this where others name a plugin
+constexpr size_t kPredictsMax = 16;                  // asked for and not yet answered
+constexpr size_t kChecksMax = 8;                     // at a time
+constexpr size_t kCommandsMax = 50'000;              // posted, not yet taken; samples are dropped beyond
+constexpr int64_t kGoodAgainNs = 60 * kNsPerSecond;  // without a dropped sample: the alert is over
+constexpr int64_t kDeadlinePrimaries = 1000;         // the deadline of a round grows with so many
+constexpr char kSamples[] = "samples";               // alerts about them name this where others name a plugin
 
 class Host : public PredictorHost, public PluginRunner::Sink {
  public:
-  Host(PredictorHostOptions options, std::unique_ptr<WorkerFactory> workers)
-      : options_(std::move(options)), workers_(std::move(workers)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  // `threads` may be null: then `workers` has all plugins.
+  Host(PredictorHostOptions options, std::unique_ptr<WorkerFactory> workers, std::unique_ptr<WorkerFactory> threads)
+      : options_(std::move(options)),
+        workers_(std::move(workers)),
+        threads_(std::move(threads)),
+        wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     UNDERSTUDY_CHECK(options_.clock != nullptr && wake_ >= 0);
     thread_ = std::thread([this] { Run(); });
   }
@@ -67,9 +71,7 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     Post([this, primary, why] {
       const auto found = primaries_.find(primary);
       if (found == primaries_.end()) return;
-      found->second.offset_ns.reset();
-      found->second.rebased.reset();
-      found->second.last_ns = INT64_MIN;  // perhaps another agent's time
+      found->second.clock.Forget();
       for (const Slot& slot : found->second.slots) slot.runner->Reset(slot.instance, why);
     });
   }
@@ -92,10 +94,8 @@ class Host : public PredictorHost, public PluginRunner::Sink {
   };
   struct Primary {
     std::vector<Slot> slots;
-    std::optional<int64_t> offset_ns;  // from the agent's clock to ours
-    std::optional<Instant> rebased;    // because the clocks had come apart
-    int64_t last_ns = INT64_MIN;       // of the last sample that was taken, in the agent's time
-    std::optional<Instant> bad;        // a sample was dropped last; alerted
+    AgentClock clock;
+    std::optional<Instant> bad;  // a sample was dropped last; alerted
   };
   struct Ask {
     Instant now;
@@ -217,9 +217,12 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     }
   }
 
-  PluginRunner* RunnerOf(const std::string& plugin) {
-    std::unique_ptr<PluginRunner>& runner = runners_[plugin];
-    if (!runner) runner = std::make_unique<PluginRunner>(&options_, workers_.get(), this, plugin);
+  WorkerFactory* WorkersOf(Isolation isolation) const {
+    return isolation == Isolation::kThread && threads_ ? threads_.get() : workers_.get();
+  }
+  PluginRunner* RunnerOf(const PredictorSpec& spec) {
+    std::unique_ptr<PluginRunner>& runner = runners_[{spec.plugin, spec.isolation}];
+    if (!runner) runner = std::make_unique<PluginRunner>(&options_, WorkersOf(spec.isolation), this, spec.plugin);
     return runner.get();
   }
 
@@ -229,14 +232,15 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     for (const PredictorSpec& spec : specs) {
       // A predictor that leaves the shadow keeps what it has learnt in it.
       const auto same = std::find_if(old.begin(), old.end(), [&](const Slot& slot) {
-        return slot.spec.plugin == spec.plugin && slot.spec.config == spec.config;
+        return slot.spec.plugin == spec.plugin && slot.spec.config == spec.config &&
+               slot.spec.isolation == spec.isolation;
       });
       if (same != old.end()) {
         primary.slots.push_back(std::move(*same));
         primary.slots.back().spec = spec;
         old.erase(same);
       } else {
-        primary.slots.push_back({spec, RunnerOf(spec.plugin), ++instances_made_});
+        primary.slots.push_back({spec, RunnerOf(spec), ++instances_made_});
         primary.slots.back().runner->AddInstance(instances_made_, name, spec.config, Now());
       }
     }
@@ -249,58 +253,31 @@ class Host : public PredictorHost, public PluginRunner::Sink {
     if (checks_.size() >= kChecksMax) return done(Status(StatusCode::kResourceExhausted, "too many checks at once"));
     auto& check = checks_.emplace_back(std::make_unique<CheckRun>());
     check->done = done;
-    check->runner = std::make_unique<PluginRunner>(&options_, workers_.get(), check.get(), spec.plugin);
+    check->runner = std::make_unique<PluginRunner>(&options_, WorkersOf(spec.isolation), check.get(), spec.plugin);
     check->runner->AddInstance(1, "", spec.config, Now());
   }
 
-  // One offset for the life of the primary on its node, so that spacing is the agent's. It is set anew when the agent
-  // is ahead of it by a little (its word came faster than the first), and, once a minute at most, when the clocks have
-  // plainly come apart (the agent's machine was restarted). A sample that is not after the last, or still out of time,
-  // is dropped: an agent that lies about time shall look like one that says little.
   void DoObserve(const std::string& name, const std::vector<std::shared_ptr<const NodeSample>>& samples, Instant now) {
     const auto found = primaries_.find(name);
     if (found == primaries_.end() || samples.empty()) return;
     Primary& primary = found->second;
-    std::string fault;
+    const char* fault = nullptr;
     for (const auto& sample : samples) {
-      if (sample->monotonic_ms < 0 || sample->monotonic_ms > INT64_MAX / kNsPerMs / 2) {
-        fault = "a time that is impossible";
+      int64_t time_ns = 0;
+      const char* wrong = primary.clock.Take(sample->monotonic_ms, samples.back()->monotonic_ms, now, &time_ns);
+      if (wrong != nullptr) {
+        fault = wrong;
         continue;
       }
-      const int64_t theirs = sample->monotonic_ms * kNsPerMs;
-      if (primary.offset_ns) {
-        const int64_t age = now.ns() - (theirs + *primary.offset_ns);
-        if (age < -kAheadMaxNs || age > kRebaseNs) {
-          if (primary.rebased && now - *primary.rebased < kRebaseNs) {
-            fault = age < 0 ? "a time far ahead" : "a time long past";
-            continue;
-          }
-          primary.rebased = now;
-          primary.offset_ns.reset();
-          primary.last_ns = INT64_MIN;
-        } else if (theirs <= primary.last_ns) {
-          fault = "a time not after that of the sample before";
-          continue;
-        } else if (age < 0) {
-          primary.offset_ns.reset();
-        }
-      }
-      if (!primary.offset_ns) {  // the last of them was taken just now
-        const int64_t last = samples.back()->monotonic_ms;
-        const bool sane = last < INT64_MAX / kNsPerMs / 2 && last * kNsPerMs - theirs < kRebaseNs;
-        primary.offset_ns = now.ns() - (sane ? std::max(theirs, last * kNsPerMs) : theirs);
-      }
-      primary.last_ns = theirs;
-      for (const Slot& slot : primary.slots) {
-        slot.runner->Observe(slot.instance, sample, theirs + *primary.offset_ns);
-      }
+      for (const Slot& slot : primary.slots) slot.runner->Observe(slot.instance, sample, time_ns);
     }
-    if (!fault.empty()) {
+    if (fault != nullptr) {
       if (!primary.bad) {
-        OnAlert(kSamples, name, "the agent sent a sample with " + fault + "; such samples are dropped", false);
+        OnAlert(kSamples, name, std::string("the agent sent a sample with ") + fault + "; such samples are dropped",
+                false);
       }
       primary.bad = now;
-    } else if (primary.bad && now - *primary.bad > kRebaseNs) {
+    } else if (primary.bad && now - *primary.bad > kGoodAgainNs) {
       primary.bad.reset();
       OnAlert(kSamples, name, "times ascend again", true);
     }
@@ -370,7 +347,7 @@ class Host : public PredictorHost, public PluginRunner::Sink {
   }
 
   const PredictorHostOptions options_;
-  std::unique_ptr<WorkerFactory> workers_;
+  const std::unique_ptr<WorkerFactory> workers_, threads_;
   const int wake_;
   std::mutex mutex_;
   std::deque<std::function<void()>> commands_;
@@ -379,7 +356,7 @@ class Host : public PredictorHost, public PluginRunner::Sink {
   // The thread's own.
   std::function<void(PredictorAlert)> on_alert_;
   std::map<std::string, Primary> primaries_;
-  std::map<std::string, std::unique_ptr<PluginRunner>> runners_;
+  std::map<std::pair<std::string, Isolation>, std::unique_ptr<PluginRunner>> runners_;
   std::vector<std::unique_ptr<CheckRun>> checks_;
   uint64_t instances_made_ = 0, rounds_ = 0;
   std::optional<Round> round_;
@@ -400,12 +377,17 @@ PredictorHostOptions DefaultPredictorHostOptions(Clock* clock, const std::string
 }
 
 std::unique_ptr<PredictorHost> NewChildProcessPredictorHost(PredictorHostOptions options) {
-  auto workers = NewProcessWorkers(options.helper, options.memory_bytes_max);
-  return std::make_unique<Host>(std::move(options), std::move(workers));
+  auto processes = NewProcessWorkers(options.helper, options.memory_bytes_max);
+  auto threads = options.allow_in_process
+                     ? NewThreadWorkers()
+                     : NewRefusedWorkers({StatusCode::kFailedPrecondition,
+                                          "isolation: \"thread\" is allowed only where understudyd runs "
+                                          "with --allow-in-process-predictors"});
+  return std::make_unique<Host>(std::move(options), std::move(processes), std::move(threads));
 }
 
 std::unique_ptr<PredictorHost> NewInProcessPredictorHost(PredictorHostOptions options) {
-  return std::make_unique<Host>(std::move(options), NewThreadWorkers());
+  return std::make_unique<Host>(std::move(options), NewThreadWorkers(), nullptr);
 }
 
 }  // namespace understudy

@@ -1,6 +1,6 @@
 // Runs predictor plugins for the coordinator, away from its threads: the plugins of docs/predictors.md, one worker a
 // plugin (a child process, or a thread for trusted ones), one instance a primary in it, calls batched. Whatever a
-// plugin does, the answer comes within the deadline and the worst it can say is kAbstain.
+// plugin in a child does, the answer comes within the deadline and the worst it can say is kAbstain.
 #pragma once
 
 #include <cstdint>
@@ -40,17 +40,25 @@ struct Forecast {
   bool restart_cures = false;  // what it warns of is used up by the process, and free again when that ends
 };
 
+// Where a plugin runs.
+enum class Isolation : int {
+  kProcess = 0,  // a child process, with limits
+  kThread = 1,   // a thread of the coordinator's process, which a crash ends; only where allow_in_process says so
+};
+inline const char* IsolationName(Isolation isolation) { return isolation == Isolation::kThread ? "thread" : "process"; }
+
 // One predictor of one primary, as the service's spec names it.
 struct PredictorSpec {
   std::string plugin;         // "threshold", looked up in PredictorHostOptions::plugin_folders; or a path with a '/'
   std::string config = "{}";  // JSON, for the plugin
   bool shadow = false;        // its forecasts are recorded, never obeyed
+  Isolation isolation = Isolation::kProcess;
   bool restart_cures = false;  // as in Forecast; the operator's word of it
   bool operator==(const PredictorSpec&) const = default;
 };
 
 struct PredictorAlert {
-  std::string plugin;         // "samples": not a plugin, but what an agent sent of `primary`
+  std::string plugin;     // "samples": not a plugin, but what an agent sent of `primary`
   std::string primary;    // empty: all primaries that use the plugin
   std::string text;       // "killed by signal 11; its forecasts are ABSTAIN, trying again in 2 s"
   bool resolved = false;  // the trouble named before is over
@@ -63,6 +71,7 @@ struct PredictorHostOptions {
   Clock* clock = nullptr;                   // required
   std::vector<std::string> plugin_folders;  // searched in order for NAME.so
   std::string helper;                       // path of understudy-predictor-host; child-process host only
+  bool allow_in_process = false;            // whether specs may ask for Isolation::kThread; else they abstain
   uint64_t seed = 1;                        // handed to the plugins
   int64_t call_deadline_ms = 250;           // of a round of calls to one plugin, for each 1000 primaries it has
   int64_t start_deadline_ms = 5000;         // to load a plugin and make its instances
@@ -93,12 +102,13 @@ class PredictorHost {
   virtual void Configure(const std::string& primary, std::vector<PredictorSpec> specs) = 0;
 
   // Loads the plugin in a worker of its own and makes an instance: is this spec good? kNotFound (no such file),
-  // kInvalidArgument (the message names the field), kUnsupported (ABI), kDeadlineExceeded, kInternal (it crashed).
+  // kInvalidArgument (the message names the field), kUnsupported (ABI), kDeadlineExceeded, kInternal (it crashed),
+  // kFailedPrecondition (an isolation that is not allowed here).
   virtual void Check(const PredictorSpec& spec, std::function<void(Status)> done) = 0;
 
   // Takes samples of the node that runs the primary, in the agent's time; unknown primaries are ignored. `now`: of
-  // options.clock. Buffered until the next Predict. Samples whose times repeat, go back or are far off are dropped, with
-  // one alert a primary.
+  // options.clock. Buffered until the next Predict. Samples whose times repeat, go back or are far off are dropped,
+  // with one alert a primary.
   virtual void Observe(const std::string& primary, const std::vector<NodeSample>& samples, Instant now) = 0;
 
   // Asks all predictors of all primaries. Answers within call_deadline_ms and a little; plugins that are late, broken
@@ -115,11 +125,13 @@ class PredictorHost {
   virtual void SetOnAlert(std::function<void(PredictorAlert)> fn) = 0;
 };
 
-// The default: a child process a plugin. A crash, a hang or an allocation without end stays in there.
+// The default: a child process a plugin. A crash, a hang or an allocation without end stays in there. Specs that ask
+// for a thread get one as below, if options.allow_in_process.
 std::unique_ptr<PredictorHost> NewChildProcessPredictorHost(PredictorHostOptions options);
 
-// Plugins in threads of this process: for tests, replays and plugins one trusts as oneself. Deadlines hold as above,
-// but a plugin that crashes takes the process with it, and one that hangs keeps its thread and is never called again.
+// All plugins in threads of this process, whatever their specs say: for tests and replays. Deadlines and pauses hold as
+// above, but a plugin that crashes takes the process with it, its memory is not limited, and one that hangs keeps its
+// thread and is not called again until that call returns.
 std::unique_ptr<PredictorHost> NewInProcessPredictorHost(PredictorHostOptions options);
 
 }  // namespace understudy

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "log/format/coding.h"
 #include "predictors/host/wire.h"
@@ -64,6 +65,23 @@ Status Worker::Pump(std::vector<std::string>* frames) {
       return {StatusCode::kUnavailable, std::strerror(errno)};
     }
   }
+}
+
+namespace {
+
+class RefusedWorkers : public WorkerFactory {
+ public:
+  explicit RefusedWorkers(Status why) : why_(std::move(why)) {}
+  Result<std::unique_ptr<Worker>> Start(const std::string&) override { return why_; }
+
+ private:
+  const Status why_;
+};
+
+}  // namespace
+
+std::unique_ptr<WorkerFactory> NewRefusedWorkers(Status why) {
+  return std::make_unique<RefusedWorkers>(std::move(why));
 }
 
 }  // namespace understudy

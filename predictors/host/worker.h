@@ -55,5 +55,7 @@ class WorkerFactory {
 // The thread that calls Start must live as long as the workers: they die with it.
 std::unique_ptr<WorkerFactory> NewProcessWorkers(std::string helper, int64_t memory_bytes_max);
 std::unique_ptr<WorkerFactory> NewThreadWorkers();
+// Starts nothing: `why`, each time.
+std::unique_ptr<WorkerFactory> NewRefusedWorkers(Status why);
 
 }  // namespace understudy

@@ -132,6 +132,7 @@ class DaemonImpl final : public Daemon {
       PredictorHostOptions plugins = DefaultPredictorHostOptions(SystemClock(), program_folder);
       plugins.plugin_folders.insert(plugins.plugin_folders.begin(), options_.plugin_folders.begin(),
                                     options_.plugin_folders.end());
+      plugins.allow_in_process = options_.allow_in_process_predictors;
       coordinator_ = std::make_unique<Coordinator>(control_.loop(), metadata_.get(),
                                                    NewChildProcessPredictorHost(std::move(plugins)), coordinator);
       coordinator_->Start();

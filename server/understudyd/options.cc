@@ -95,6 +95,8 @@ po::options_description Flags() {
       ("coordinators", text("127.0.0.1:7400"), "roles log and agent: host:port,... tried in order")        //
       ("plugin-folder", po::value<std::vector<std::string>>()->composing(),
        "one more folder with predictor plugins; may be given several times")  //
+      ("allow-in-process-predictors", po::bool_switch(),
+       "coordinators: services may have predictors run as threads of this process, which a crash of theirs ends")  //
       ("record-dir", text(""), "agents write what they sample there, as traces; empty: they do not");
   for (const Bounded* flag : kBounded) {
     flags.add_options()(flag->name, po::value<int64_t>()->default_value(flag->value_default), Describe(*flag).c_str());
@@ -343,6 +345,7 @@ Result<DaemonOptions> ParseDaemonOptions(const std::vector<std::string>& argumen
     options.plugin_folders = values["plugin-folder"].as<std::vector<std::string>>();
   options.unsafe_no_fsync = values["unsafe-no-fsync"].as<bool>();
   options.insecure = values["insecure"].as<bool>();
+  options.allow_in_process_predictors = values["allow-in-process-predictors"].as<bool>();
   options.stop_applications = values["stop-applications"].as<bool>();
   UNDERSTUDY_RETURN_IF_ERROR(ReadLevel(values["log-level"].as<std::string>(), &options.log_level));
   UNDERSTUDY_RETURN_IF_ERROR(ReadNodes(values, &options));

@@ -49,6 +49,7 @@ struct DaemonOptions {
   uint64_t repair_bytes_per_s = 0;
   bool unsafe_no_fsync = false;
   bool insecure = false;
+  bool allow_in_process_predictors = false;
   bool stop_applications = false;
   int64_t grace_ms = 0;
   LogLevel log_level = LogLevel::kInfo;

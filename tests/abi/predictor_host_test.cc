@@ -3,12 +3,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <fstream>
 #include <future>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -71,10 +74,11 @@ class HostTest : public testing::Test {
   static bool Ok(const Forecast& forecast) { return forecast.status == ForecastStatus::kOk; }
   static bool Abstains(const Forecast& forecast) { return forecast.status == ForecastStatus::kAbstain; }
 
-  Status Check(const std::string& plugin, const std::string& config) {
+  Status Check(const std::string& plugin, const std::string& config) { return Check(PredictorSpec{plugin, config}); }
+  Status Check(const PredictorSpec& spec) {
     auto promise = std::make_shared<std::promise<Status>>();
     auto future = promise->get_future();
-    host_->Check({plugin, config}, [promise](Status status) { promise->set_value(std::move(status)); });
+    host_->Check(spec, [promise](Status status) { promise->set_value(std::move(status)); });
     EXPECT_EQ(future.wait_for(kPatience), std::future_status::ready);
     return future.get();
   }
@@ -229,6 +233,64 @@ TEST_P(BothHostsTest, AHangAbstainsWithinTheDeadlineAndIsGivenUpAfterThree) {
   EXPECT_GT(good_answers, 0);  // not in the way of the others
   EXPECT_TRUE(Alerted("3 times in a row"));
   EXPECT_THAT(Predict().at("bad").at(0).reason, HasSubstr("3 times in a row"));
+}
+
+// A service file may ask for a thread; only the operator of the coordinator can let it.
+TEST_F(HostTest, AThreadOfThisProcessIsRefusedUnlessAllowed) {
+  options_.restart_pause_ms = 20;
+  Start(true);
+  const PredictorSpec spec{"plain", "{}", false, Isolation::kThread};
+  const Status refused = Check(spec);
+  EXPECT_EQ(refused.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), HasSubstr("--allow-in-process-predictors"));
+  // A service that was applied where it was allowed: it abstains here, and the others go on.
+  host_->Configure("kv", {spec, {"plain", "{}"}});
+  EXPECT_THAT(PredictUntil("kv", "load", 50, Abstains).reason, HasSubstr("--allow-in-process-predictors"));
+  const Instant deadline = SystemClock()->Now() + 30 * kNsPerSecond;
+  while (!Ok(Predict().at("kv").at(1)) && SystemClock()->Now() < deadline) Observe("kv", "load", 50);
+  EXPECT_TRUE(Ok(Predict().at("kv").at(1)));
+  EXPECT_TRUE(Alerted("--allow-in-process-predictors"));
+}
+
+TEST_F(HostTest, AnAllowedThreadRunsInThisProcessBesideChildren) {
+  options_.allow_in_process = true;
+  Start(true);
+  EXPECT_TRUE(Check({"misbehaving", "{\"whereabouts\"}", false, Isolation::kThread}).ok());
+  host_->Configure(
+      "kv", {{"misbehaving", "{\"whereabouts\"}", false, Isolation::kThread}, {"misbehaving", "{\"whereabouts\"}"}});
+  const std::string here = std::to_string(getpid());
+  EXPECT_EQ(PredictUntil("kv", "any", 0, Ok).reason, here);
+  const Instant deadline = SystemClock()->Now() + 30 * kNsPerSecond;
+  while (!Ok(Predict().at("kv").at(1)) && SystemClock()->Now() < deadline) Observe("kv", "any", 0);
+  EXPECT_TRUE(Ok(Predict().at("kv").at(1)));
+  EXPECT_NE(Predict().at("kv").at(1).reason, here);
+}
+
+// It cannot be killed, so it is not tried again while it hangs: no thread more a pause.
+TEST_F(HostTest, AThreadThatHangsIsNotJoinedByOthers) {
+  options_.call_deadline_ms = 100;
+  options_.start_deadline_ms = 100;
+  options_.restart_pause_ms = 1;
+  options_.allow_in_process = true;
+  Start(true);
+  const std::string told = testing::TempDir() + "hang_" + std::to_string(getpid());
+  std::ofstream(told) << "on";
+  host_->Configure("bad", {{"misbehaving", "{\"hang while " + told + "\"}", false, Isolation::kThread}});
+  PredictUntil("bad", "trouble", 0, Ok);
+  const auto threads = [] {
+    std::error_code error;
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task", error), {});
+  };
+  const auto before = threads();
+  PredictUntil("bad", "trouble", 1,
+               [](const Forecast& f) { return f.reason.find("has not returned") != std::string::npos; });
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(Abstains(Predict().at("bad").at(0)));
+    EXPECT_LE(threads(), before);
+  }
+  std::filesystem::remove(told);  // the call returns, and all is well again
+  PredictUntil("bad", "trouble", 0, Ok);
+  EXPECT_TRUE(Alerted("answers again", /*resolved=*/true));
 }
 
 class ChildHostTest : public HostTest {

@@ -135,6 +135,11 @@ std::vector<PredictorSpec> ParsePredictors(const json* list) {
     }
     spec.shadow = fields.Flag("shadow", false);
     spec.restart_cures = fields.Flag("restart_cures", OnlyOfTheProcess(spec.config));
+    const std::string isolation = fields.Text("isolation", "process");
+    if (isolation != "process" && isolation != "thread") {
+      throw FieldError(prefix + ".isolation", "must be \"process\" or \"thread\"");
+    }
+    spec.isolation = isolation == "thread" ? Isolation::kThread : Isolation::kProcess;
     fields.RefuseUnknown();
     out.push_back(std::move(spec));
   }
@@ -213,6 +218,9 @@ std::string EncodeServiceSpec(const ServiceSpec& spec) {
     predictors.push_back({{"plugin", predictor.plugin}, {"config", json::parse(predictor.config)}});
     if (predictor.shadow) predictors.back()["shadow"] = true;
     predictors.back()["restart_cures"] = predictor.restart_cures;
+    if (predictor.isolation != Isolation::kProcess) {
+      predictors.back()["isolation"] = IsolationName(predictor.isolation);
+    }
   }
   json out = {{"name", spec.name},
               {"program", spec.program},

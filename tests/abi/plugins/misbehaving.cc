@@ -1,4 +1,4 @@
-// A plugin that does what its configuration names, while the metric "trouble" is 1: {"crash"}, {"hang"}, ... It is
+// A plugin that does what its configuration names, while the metric "trouble" is 1: {"crash"}, {"hang": 1}, ... It is
 // well otherwise.
 #include <unistd.h>
 
@@ -8,16 +8,19 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "understudy/predictor.hpp"
 
 namespace {
 
+constexpr std::string_view kHangWhile = "hang while ";  // ... this file exists
+
 volatile char g_sink = 0;  // keeps what is written to the hoard from being left out
 
 class Misbehaving {
  public:
-  Misbehaving(understudy::sdk::Host, std::string_view config) : mode_(config.substr(2, config.size() - 4)) {
+  Misbehaving(understudy::sdk::Host, std::string_view config) : mode_(FirstQuoted(config)) {
     if (mode_ == "crash at once") Crash();
     if (mode_ == "hang at once") Hang();
   }
@@ -28,11 +31,16 @@ class Misbehaving {
       forecast.probability = 0.25;
       forecast.confidence = 1;
     }
+    if (mode_ == "whereabouts") understudy::sdk::SetReason(&forecasts[0], std::to_string(getpid()));
     if (trouble_) Misbehave(forecasts);
     return UNDERSTUDY_OK;
   }
 
  private:
+  static std::string FirstQuoted(std::string_view config) {
+    const size_t begin = config.find('"') + 1;
+    return std::string(config.substr(begin, config.find('"', begin) - begin));
+  }
   static void Crash() {
     std::signal(SIGSEGV, SIG_DFL);  // the sanitizers have a handler of their own
     std::raise(SIGSEGV);
@@ -58,6 +66,9 @@ class Misbehaving {
       understudy::sdk::SetReason(&forecasts[0], std::to_string(child));
     }
     if (mode_ == "hang") Hang();
+    if (mode_.starts_with(kHangWhile)) {
+      while (access(mode_.c_str() + kHangWhile.size(), F_OK) == 0) g_sink = g_sink + 1;
+    }
     if (mode_ == "nan") forecasts[0].probability = std::numeric_limits<double>::quiet_NaN();
     if (mode_ == "out of range") forecasts.back().probability = 1.5;
     if (mode_ == "backward ttf") {

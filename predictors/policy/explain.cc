@@ -49,6 +49,10 @@ std::string Because(Hold hold, const ServiceInput& in, const Assessment& assesse
   const std::string wish = Does(static_cast<Rung>(next_index));
   switch (hold) {
     case Hold::kNoForecast:
+      if (std::any_of(in.forecasts.begin(), in.forecasts.end(),
+                      [](const ForecastView& one) { return one.known && one.shadow; })) {
+        return "Only predictors in shadow say something of it: that is recorded, not obeyed.";
+      }
       return in.forecasts.empty() ? "No predictor has said anything of it: no forecast is no reason to act."
                                   : "No predictor can say (warming up or abstaining): that is no reason to act.";
     case Hold::kStale:

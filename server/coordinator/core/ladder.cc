@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/coordinator/core/core.h"
+#include "server/coordinator/core/shadow.h"
 
 namespace understudy::coordinator {
 namespace {
@@ -55,16 +56,10 @@ void Core::EvaluateBrake() {
 
 // A predictor in the shadow would have had a spare assigned, or let go: recorded, not obeyed.
 void Core::RecordShadows(ServiceState& service, const std::vector<Forecast>& forecasts) {
-  double highest = -1;
-  const Forecast* loudest = nullptr;
-  for (const Forecast& forecast : forecasts) {
-    if (!forecast.shadow || forecast.status != ForecastStatus::kOk || forecast.probability <= highest) continue;
-    highest = forecast.probability;
-    loudest = &forecast;
-  }
-  const bool warns = highest >= service.spec.policy.assign_at;
+  const Forecast* loudest = LoudestShadow(forecasts, service.spec.policy.horizon_ms);
+  const bool warns = loudest != nullptr && loudest->probability >= service.spec.policy.assign_at;
   if (loudest == nullptr || warns == service.shadow_warned) return;
-  if (!warns && highest >= service.spec.policy.release_at) return;
+  if (!warns && loudest->probability >= service.spec.policy.release_at) return;
   service.shadow_warned = warns;
   Event& event =
       Record(warns ? "shadow_warned" : "shadow_receded", service.spec.name, service.owner,

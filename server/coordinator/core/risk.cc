@@ -47,7 +47,10 @@ void Risk::Advance(const policy::FleetView& fleet, const policy::FleetSettings& 
     for (const Forecast& forecast : forecasts_) {
       if (!forecast.shadow && forecast_.shadow) forecast_ = forecast;
     }
-    if (forecast_.shadow) forecast_.status = ForecastStatus::kAbstain;
+    if (forecast_.shadow) {
+      forecast_.status = ForecastStatus::kAbstain;
+      forecast_.reason = "in shadow: " + forecast_.reason;
+    }
   } else {
     forecast_.status = ForecastStatus::kAbstain;
   }

@@ -5,13 +5,14 @@
 #include "server/coordinator/core/risk.h"
 #include "server/coordinator/core/scenario_testing.h"
 #include "server/coordinator/core/service_spec.h"
+#include "server/coordinator/core/shadow.h"
 
 namespace understudy::coordinator {
 namespace {
 
 TEST(ServiceSpecTest, EverythingSurvivesEncoding) {
   const char* text = R"({"name":"kv1","program":"/bin/kv","arguments":["--port","${port}"],"environment":{"A":"b"},
-    "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1},"shadow":true}],
+    "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1},"shadow":true,"isolation":"thread"}],
     "labels":{"zone":"a"},"checkpoint_interval_ms":5000,"memory_limit_bytes":1000000,"stop_grace_ms":100,
     "policy":{"assign_at":0.4,"switch_at":0.9,"release_at":0.1,"persist_ms":1,"dwell_ms":2,"cooldown_ms":3},
     "rejuvenation":{"every_s":604800,"appends_per_s_max":50,"windows":[{"kind":"allow","weekly":"sun 02:00-05:00"}]}})";
@@ -66,6 +67,7 @@ TEST(ServiceSpecTest, ErrorsNameTheField) {
       {R"({"name":"a","program":"b","predictors":[{}]})", "'predictors[0].plugin'"},
       {R"({"name":"a","program":"b","predictors":[{"plugin":"t","config":3}]})", "'predictors[0].config'"},
       {R"({"name":"a","program":"b","predictors":[{"plugin":"t","conifg":{}}]})", "'predictors[0].conifg'"},
+      {R"({"name":"a","program":"b","predictors":[{"plugin":"t","isolation":"none"}]})", "'predictors[0].isolation'"},
       {R"({"name":"a","program":"b","policy":{"assign_at":2}})", "'policy.assign_at'"},
       {R"({"name":"a","program":"b","policy":{"switch_at":0.3}})", "'policy.switch_at'"},
       {R"({"name":"a","program":"b","policy":{"dwel_ms":1}})", "'policy.dwel_ms'"},
@@ -137,6 +139,32 @@ TEST(RiskTest, TheHighestOfThoseThatCanSayDecides) {
   Hear(&risk, forecasts, At(0));
   EXPECT_EQ(risk.forecast().probability, 0.6);
   EXPECT_EQ(risk.level(), RiskLevel::kAssign);
+}
+
+TEST(RiskTest, WhatIsSaidInShadowIsShownAsThat) {
+  Risk risk;
+  std::vector<Forecast> forecasts = P(0.99);
+  forecasts[0].shadow = true;
+  forecasts[0].reason = "it grows";
+  Hear(&risk, forecasts, At(0));
+  EXPECT_EQ(risk.forecast().status, ForecastStatus::kAbstain);
+  EXPECT_EQ(risk.forecast().reason, "in shadow: it grows");
+}
+
+// A failure within the hour is none that a spare would have been assigned for now.
+TEST(ShadowTest, OnlyHorizonsThatThePolicyWouldLookAtWarn) {
+  std::vector<Forecast> forecasts = {P(0.1)[0], P(0.2)[0], P(0.3)[0], P(0.99)[0], P(0.9)[0]};
+  const int64_t horizons_ms[] = {10'000, 60'000, 300'000, 3'600'000, 60'000};
+  for (size_t i = 0; i < forecasts.size(); ++i) {
+    forecasts[i].horizon_ms = horizons_ms[i];
+    forecasts[i].shadow = i < 4;
+  }
+  EXPECT_EQ(LoudestShadow(forecasts, 60'000)->probability, 0.2);
+  EXPECT_EQ(LoudestShadow(forecasts, 61'000)->probability, 0.3);
+  EXPECT_EQ(LoudestShadow(forecasts, 86'400'000)->probability, 0.99);
+  forecasts[1].status = ForecastStatus::kWarming;
+  EXPECT_EQ(LoudestShadow(forecasts, 10'000)->probability, 0.1);
+  EXPECT_EQ(LoudestShadow({}, 60'000), nullptr);
 }
 
 TEST(RiskTest, AnEnsembleSpeaksForThePredictorsItWasMadeFrom) {

@@ -56,6 +56,25 @@ void PrintSettings(const Json& settings) {
   }
 }
 
+// What is wrong with the service's predictors or samples: alerts that are not over, of the status document.
+Json AlertsOf(const Arguments& arguments, const Json& explained) {
+  Json out = Json::array();
+  Session session(arguments);
+  const Result<std::string> document =
+      session.Document([](auto* client, auto done) { client->GetStatus(kTimeoutMs, std::move(done)); });
+  const Json status = document.ok() ? Json::parse(*document, nullptr, false) : Json();
+  if (!status.is_object() || !status.value("alerts", Json()).is_array()) return out;
+  for (const Json& alert : status["alerts"]) {
+    const std::string service = alert.value("service", ""), plugin = alert.value("plugin", "");
+    bool concerns = service == explained.value("service", "");
+    for (const Json& forecast : explained.value("forecasts", Json::array())) {
+      concerns = concerns || (service.empty() && forecast.value("predictor", "") == plugin);
+    }
+    if (concerns) out.push_back(alert);
+  }
+  return out;
+}
+
 Result<std::string> ReadFile(const std::string& path) {
   if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
   std::error_code error;
@@ -71,8 +90,9 @@ Result<std::string> ReadFile(const std::string& path) {
 }  // namespace
 
 int RunExplain(const Arguments& arguments) {
-  const Result<Json> answer = Ask(arguments, {{"request", "explain"}, {"service", arguments.Text("SERVICE")}});
+  Result<Json> answer = Ask(arguments, {{"request", "explain"}, {"service", arguments.Text("SERVICE")}});
   if (!answer.ok()) return Fail(answer.status());
+  (*answer)["alerts"] = AlertsOf(arguments, *answer);
   if (arguments.json()) {
     std::printf("%s\n", answer->dump(1).c_str());
     return kExitOk;
@@ -84,6 +104,12 @@ int RunExplain(const Arguments& arguments) {
               json.value("node", "").empty() ? "no node" : json.value("node", "").c_str(),
               spare.is_string() ? spare.get<std::string>().c_str() : "none");
   for (const Json& line : json.at("why")) std::printf("%s\n", line.get<std::string>().c_str());
+
+  for (const Json& alert : json.at("alerts")) {
+    const std::string of =
+        alert.value("plugin", "") == "samples" ? "samples" : "predictor " + alert.value("plugin", "");
+    std::printf("%s\n", Paint("ALERT: " + of + ": " + alert.value("text", ""), Color::kYellow, color).c_str());
+  }
 
   Table forecasts({"PREDICTOR", "STATUS", "WITHIN>", "P>", "TIME TO FAILURE", "REASON"});
   for (const Json& one : json.at("forecasts")) {

@@ -128,19 +128,19 @@ std::vector<Command> Commands() {
   static const std::string predictor_new =
       "Writes NAME/ with a plugin that builds with CMake, its test trace and a README. What it takes to go from there\n"
       "is in docs/predictor_sdk.md.\n\n"
-      "  understudy predictor new queue_full\n  understudy predictor new queue_full --language c --dir plugins/q\n\n"
+      "  understudy predictor new fds_run_out\n  understudy predictor new fds_run_out --language c --dir plugins/fds\n\n"
       "Exit codes: 0 written, 1 refused (the folder is not empty, the name is none), 2 wrong command line.\n";
   static const std::string predictor_check =
       "Loads the plugin in a child process and tries it with good and bad configurations, samples and states: does it\n"
       "keep the rules of understudy/predictor.h? PLUGIN is a path, or the name of an installed plugin.\n\n"
-      "  understudy predictor check build/queue_full.so\n"
+      "  understudy predictor check build/fds_run_out.so\n"
       "  understudy predictor check threshold --config @bounds.json\n\n"
       "Exit codes: 0 no check failed (warnings are allowed), 1 one failed, 2 wrong command line.\n";
   static const std::string predictor_run =
       "Feeds the trace (CSV: time_s and a column a metric; NAME.events.json beside it) and prints what the plugin "
       "says\n"
       "after each row: about 40 lines without --every; with --json after every row.\n\n"
-      "  understudy predictor run build/queue_full.so trace.csv --horizons 60,600\n\n"
+      "  understudy predictor run build/fds_run_out.so trace.csv --horizons 60,600\n\n"
       "Exit codes: 0 it ran, 1 it could not, 2 wrong command line.\n";
   static const std::string backtest =
       "Replays traces (NAME.csv with NAME.events.json; folders are searched) to predictors as a coordinator would\n"

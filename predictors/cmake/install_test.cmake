@@ -21,17 +21,20 @@ endfunction()
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --component sdk)
 plugin(disk_full ${SOURCE}/predictors/examples/disk_full)
-plugin(descriptors ${SOURCE}/predictors/examples/descriptors)
 foreach(language c cpp)
-  run(${CLI} predictor new queue_${language} --language ${language} --dir ${WORK}/queue_${language})
-  plugin(queue_${language} ${WORK}/queue_${language})
-  run(${CLI} predictor run ${WORK}/build/queue_${language}/queue_${language}.so ${WORK}/queue_${language}/trace.csv)
-  # It warns while the queue grows and not before.
+  run(${CLI} predictor new fds_${language} --language ${language} --dir ${WORK}/fds_${language})
+  file(STRINGS ${WORK}/fds_${language}/README.md leftover REGEX fd_growth)
+  if(leftover)
+    message(FATAL_ERROR "predictor new: the example's name is left over: ${leftover}")
+  endif()
+  plugin(fds_${language} ${WORK}/fds_${language})
+  run(${CLI} predictor run ${WORK}/build/fds_${language}/fds_${language}.so ${WORK}/fds_${language}/trace.csv)
+  # It warns while the descriptors grow and not before.
   if(NOT output MATCHES "\n +1[0-9][0-9] +OK +60 +0.0" OR NOT output MATCHES "\n +5[0-9][0-9] +OK +60 +0.9")
     message(FATAL_ERROR "predictor run: forecasts are not those expected:\n${output}")
   endif()
   # A folder with something in it is left alone.
-  execute_process(COMMAND ${CLI} predictor new queue_${language} --dir ${WORK}/queue_${language}
+  execute_process(COMMAND ${CLI} predictor new fds_${language} --dir ${WORK}/fds_${language}
     RESULT_VARIABLE status ERROR_VARIABLE output OUTPUT_QUIET)
   if(NOT status EQUAL 1 OR NOT output MATCHES "not empty")
     message(FATAL_ERROR "predictor new wrote over a folder: ${status} ${output}")

@@ -1,4 +1,4 @@
-// The example of docs/predictors.md: forecasts a failure when the disk is nearly full.
+// The smallest predictor that is of use: forecasts a failure when the disk is nearly full.
 #include <understudy/predictor.hpp>
 
 class DiskFull {

@@ -1,6 +1,7 @@
 /*
- * An example in C99: forecasts that a process runs out of file descriptors, from the growth of proc.fds over the last
- * minute and the limit the process has. Keeps a state, so that a restart of the predictor forgets nothing.
+ * fd_growth, a predictor in C99: forecasts that a process runs out of file descriptors, from the growth of proc.fds
+ * over the last minute and the limit the process has. Keeps a state, so that a restart of the predictor forgets
+ * nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,10 +30,11 @@ struct understudy_predictor {
   struct memory memory;
 };
 
+/* The configuration is the JSON of the service file; this plugin has none. One with fields names the wrong one. */
 static int32_t Create(const understudy_host *host, const char *config, size_t size, understudy_predictor **out) {
   understudy_predictor *self;
   if (size != 2 || memcmp(config, "{}", 2) != 0) {
-    host->explain(host->context, "config: descriptors has no fields, give {}");
+    host->explain(host->context, "config: fd_growth has no fields, give {}");
     return UNDERSTUDY_BAD_CONFIG;
   }
   self = calloc(1, sizeof *self);
@@ -60,7 +62,7 @@ static int32_t Observe(understudy_predictor *self, const understudy_sample *samp
   for (i = 0; i < count; ++i) {
     const int64_t newest = (m->next + SLOTS - 1) % SLOTS;
     if (samples[i].present[1] && samples[i].values[1] > 0) m->limit = samples[i].values[1];
-    if (!samples[i].present[0]) continue;
+    if (!samples[i].present[0]) continue; /* missing is not zero: it changes nothing */
     m->last = samples[i].values[0];
     m->last_ns = samples[i].time_ns;
     if (m->count > 0 && m->last_ns - m->at_ns[newest] < kSlotNs) continue;
@@ -99,12 +101,13 @@ static int32_t Predict(understudy_predictor *self, int64_t now_ns, understudy_fo
       forecasts[i].ttf_p50_s = left_s;
       forecasts[i].ttf_p90_s = 2 * left_s;
     }
-    snprintf(forecasts[i].reason, sizeof forecasts[i].reason, "%g of %g descriptors are open, %+g a second", m->last,
+    snprintf(forecasts[i].reason, sizeof forecasts[i].reason, "%g of %g descriptors are open, %+.1f a second", m->last,
              m->limit, slope);
   }
   return UNDERSTUDY_OK;
 }
 
+/* Another process: what was observed no longer counts. */
 static int32_t Reset(understudy_predictor *self, int32_t why) {
   (void)why;
   memset(&self->memory, 0, sizeof self->memory);
@@ -133,8 +136,8 @@ static int32_t Restore(understudy_predictor *self, const void *bytes, size_t siz
 static const understudy_predictor_api kApi = {
     .struct_size = sizeof kApi,
     .abi = UNDERSTUDY_PREDICTOR_ABI,
-    .name = "descriptors",
-    .version = "1.0.0",
+    .name = "fd_growth",
+    .version = "0.1.0",
     .create = Create,
     .destroy = Destroy,
     .metrics = Metrics,

@@ -53,8 +53,8 @@ constexpr const char* kMetrics[] = {"proc.rss_bytes",
                                     "node.disk_free_bytes",
                                     "node.disk_free_fraction",
                                     "node.disk_latency_ms",
-                                    "log.append_p50_ms",
-                                    "log.append_p99_ms"};
+                                    "log.append_p50_us",
+                                    "log.append_p99_us"};
 
 NodeSample MakeSample(int64_t primary, int64_t second, int64_t monotonic_ms) {
   NodeSample sample;
@@ -182,14 +182,13 @@ int RunBenchForecast(const Arguments& arguments) {
 
   Samples rounds;
   std::map<std::string, std::map<ForecastStatus, int64_t>> answers;
-  double self_before = 0;
-  Usage children_before;
+  Usage self_before, children_before;
   Instant began, due = SystemClock()->Now();
   int64_t late = 0, made_ns = 0;
   Progress progress("forecasting", static_cast<uint64_t>(warm_s + seconds), arguments.json());
   for (int64_t second = 0; second < warm_s + seconds && !Interrupted(); ++second) {
     if (second == warm_s) {
-      self_before = OfProcess("self").cpu_s;
+      self_before = OfProcess("self");
       children_before = OfChildren();
       began = SystemClock()->Now();
       made_ns = 0;
@@ -218,7 +217,7 @@ int RunBenchForecast(const Arguments& arguments) {
   const double took_s = static_cast<double>(SystemClock()->Now() - began) / 1e9;
   const Usage self = OfProcess("self"), children = OfChildren();
   const double made = static_cast<double>(made_ns) / 1e9 / took_s;
-  const double host_cores = std::max(0.0, (self.cpu_s - self_before) / took_s - made);
+  const double host_cores = std::max(0.0, (self.cpu_s - self_before.cpu_s) / took_s - made);
   const double child_cores = (children.cpu_s - children_before.cpu_s) / took_s;
   json statuses = json::object();
   for (const auto& [predictor, counts] : answers) {
@@ -241,6 +240,8 @@ int RunBenchForecast(const Arguments& arguments) {
                               {"plugin_cores", child_cores},
                               {"cores", host_cores + child_cores},
                               {"sample_making_cores", made},
+                              {"host_bytes_before", self_before.resident_bytes},
+                              {"plugin_bytes_before", children_before.resident_bytes},
                               {"host_bytes", self.resident_bytes},
                               {"plugin_bytes", children.resident_bytes},
                               {"answers", statuses},
@@ -255,8 +256,11 @@ int RunBenchForecast(const Arguments& arguments) {
                 host_cores + child_cores, host_cores, child_cores, made);
     std::printf("  a round takes %.0f ms (p50), %.0f ms (p99); %lld of %llu began more than half a second late\n",
                 ms(0.5), ms(0.99), static_cast<long long>(late), static_cast<unsigned long long>(rounds.count()));
-    std::printf("  memory: host %s, plugins %s\n", HumanBytes(static_cast<double>(self.resident_bytes)).c_str(),
-                HumanBytes(static_cast<double>(children.resident_bytes)).c_str());
+    const auto grown = [](int64_t before, int64_t after) {
+      return HumanBytes(static_cast<double>(before)) + " -> " + HumanBytes(static_cast<double>(after));
+    };
+    std::printf("  memory: host %s, plugins %s\n", grown(self_before.resident_bytes, self.resident_bytes).c_str(),
+                grown(children_before.resident_bytes, children.resident_bytes).c_str());
     for (const auto& [predictor, counts] : answers) {
       std::string line = "  " + predictor + ":";
       for (const auto& [status, count] : counts) {

@@ -68,7 +68,7 @@ Json AlertsOf(const Arguments& arguments, const Json& explained) {
     const std::string service = alert.value("service", ""), plugin = alert.value("plugin", "");
     bool concerns = service == explained.value("service", "");
     for (const Json& forecast : explained.value("forecasts", Json::array())) {
-      concerns = concerns || (service.empty() && forecast.value("predictor", "") == plugin);
+      concerns = concerns || (service.empty() && !plugin.empty() && forecast.value("predictor", "") == plugin);
     }
     if (concerns) out.push_back(alert);
   }
@@ -106,9 +106,9 @@ int RunExplain(const Arguments& arguments) {
   for (const Json& line : json.at("why")) std::printf("%s\n", line.get<std::string>().c_str());
 
   for (const Json& alert : json.at("alerts")) {
-    const std::string of =
-        alert.value("plugin", "") == "samples" ? "samples" : "predictor " + alert.value("plugin", "");
-    std::printf("%s\n", Paint("ALERT: " + of + ": " + alert.value("text", ""), Color::kYellow, color).c_str());
+    const std::string plugin = alert.value("plugin", "");
+    const std::string of = plugin.empty() ? "" : plugin == "samples" ? "samples: " : "predictor " + plugin + ": ";
+    std::printf("%s\n", Paint("ALERT: " + of + alert.value("text", ""), Color::kYellow, color).c_str());
   }
 
   Table forecasts({"PREDICTOR", "STATUS", "WITHIN>", "P>", "TIME TO FAILURE", "REASON"});

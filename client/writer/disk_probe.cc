@@ -1,7 +1,6 @@
 #include "client/writer/disk_probe.h"
 
 #include <algorithm>
-#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -12,13 +11,6 @@ namespace {
 
 constexpr size_t kDisksMax = 10'000;
 constexpr int64_t kProbeTimeoutMs = 500;
-
-// Nullopt for what cannot take a new epoch.
-std::optional<CandidateDisk> ParseDisk(const MetadataEntry& listed) {
-  Result<DiskEntry> entry = DecodeDiskEntry(listed.value);
-  if (!entry.ok() || entry->state == DiskState::kRetired) return std::nullopt;
-  return CandidateDisk{{entry->disk, entry->node}, entry->address, entry->zone, entry->state == DiskState::kDraining};
-}
 
 // Different for each log and disk, the same every time (a step of splitmix64).
 uint64_t Draw(LogId log, const DiskId& disk) {
@@ -39,8 +31,15 @@ struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
                     if (self->closed) return;
                     std::vector<CandidateDisk> disks;
                     if (entries.ok()) {
-                      for (const MetadataEntry& entry : *entries) {
-                        if (const std::optional<CandidateDisk> disk = ParseDisk(entry)) disks.push_back(*disk);
+                      for (const MetadataEntry& item : *entries) {
+                        const Result<DiskEntry> entry = DecodeDiskEntry(item.value);
+                        if (!entry.ok()) continue;
+                        self->listed.push_back({{entry->disk, entry->node},
+                                                entry->address,
+                                                entry->zone,
+                                                entry->state != DiskState::kActive});
+                        // What is retired cannot take a new epoch.
+                        if (entry->state != DiskState::kRetired) disks.push_back(self->listed.back());
                       }
                     }
                     self->unanswered = disks.size();
@@ -71,6 +70,7 @@ struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
   }
 
   Found found;
+  std::vector<CandidateDisk> listed;
   std::vector<CandidateDisk> alive;
   std::vector<Rank> ranks;  // of `alive`, ascending
   Lsn commit;
@@ -85,6 +85,7 @@ DiskProbe::DiskProbe(Cluster* cluster, LogId log, Found found) : impl_(std::make
 
 DiskProbe::~DiskProbe() { impl_->closed = true; }
 
+const std::vector<CandidateDisk>& DiskProbe::listed() const { return impl_->listed; }
 Lsn DiskProbe::commit() const { return impl_->commit; }
 
 }  // namespace understudy

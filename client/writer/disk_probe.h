@@ -19,6 +19,8 @@ class DiskProbe {
   using Found = std::function<void(const std::vector<CandidateDisk>& alive, bool complete)>;
   DiskProbe(Cluster* cluster, LogId log, Found found);
   ~DiskProbe();  // `found` is not called any more
+  // Every disk that has an entry, alive or not; a retired one as one that drains. Empty until the first `found`.
+  const std::vector<CandidateDisk>& listed() const;
   // The highest commit of the log that a disk has spoken of so far.
   Lsn commit() const;
   DiskProbe(const DiskProbe&) = delete;

@@ -103,28 +103,35 @@ void LogWriter::Impl::LookAtList(const std::vector<MetadataEntry>& listed) {
         BetterDisks(current, takeable, static_cast<size_t>(replicas_target), static_cast<size_t>(ack_quorum_target))
             .has_value();
     if (!better && !dropped) return;
-    Probe([this](const std::vector<CandidateDisk>& alive) { MoveTo(alive, {}); });
+    Probe([this](const auto& alive, const auto& listed) { MoveTo(alive, listed, {}); });
   });
 }
 
-void LogWriter::Impl::Probe(std::function<void(const std::vector<CandidateDisk>&)> then) {
+void LogWriter::Impl::Probe(ProbedCallback then) {
   probe = std::make_unique<DiskProbe>(
       cluster, chains->log(), [this, then = std::move(then)](const std::vector<CandidateDisk>& alive, bool complete) {
         if (!complete) return;
         runtime->loop()->Post([this, alive, then, generation = this->generation] {
           if (generation != this->generation || !probe) return;
+          const std::vector<CandidateDisk> listed = probe->listed();
           probe.reset();
-          then(alive);
+          then(alive, listed);
         });
       });
 }
 
 // To the best of what is alive; with `wanted`, to those of them that are, if that is no step back.
-void LogWriter::Impl::MoveTo(const std::vector<CandidateDisk>& alive, const std::vector<DiskId>& wanted) {
+void LogWriter::Impl::MoveTo(const std::vector<CandidateDisk>& alive, const std::vector<CandidateDisk>& listed,
+                             const std::vector<DiskId>& wanted) {
   if (!open || moving || handover_done || !writer->accepting()) {
     return MoveEnded({StatusCode::kFailedPrecondition, "not the writer, or moving already"});
   }
-  const std::vector<CurrentReplica> current = Current(runtime->Now());
+  std::vector<CurrentReplica> current = Current(runtime->Now());
+  for (const CandidateDisk& known : listed) {  // what Current() has is older, or nothing yet
+    for (CurrentReplica& replica : current) {
+      if (replica.disk.disk.disk == known.disk.disk) replica.disk = Placement(known);
+    }
+  }
   const std::vector<Writer::ReplicaView> views = writer->Replicas();
   std::vector<PlacementDisk> others;
   for (const CandidateDisk& candidate : alive) {
@@ -193,7 +200,7 @@ void LogWriter::MoveDisks(const std::vector<DiskId>& wanted, std::function<void(
     return done(Status(StatusCode::kFailedPrecondition, "not the writer, or moving already"));
   }
   impl.moved_done = std::move(done);
-  impl.Probe([&impl, wanted](const std::vector<CandidateDisk>& alive) { impl.MoveTo(alive, wanted); });
+  impl.Probe([&impl, wanted](const auto& alive, const auto& listed) { impl.MoveTo(alive, listed, wanted); });
 }
 
 }  // namespace understudy

@@ -80,9 +80,12 @@ struct LogWriter::Impl {
   void LookAtDisksLater();
   void LookAtDisks();
   void LookAtList(const std::vector<MetadataEntry>& listed);
-  void Probe(std::function<void(const std::vector<CandidateDisk>&)> then);
+  using ProbedCallback =
+      std::function<void(const std::vector<CandidateDisk>& alive, const std::vector<CandidateDisk>& listed)>;
+  void Probe(ProbedCallback then);
   std::vector<CurrentReplica> Current(Instant now) const;
-  void MoveTo(const std::vector<CandidateDisk>& alive, const std::vector<DiskId>& wanted);
+  void MoveTo(const std::vector<CandidateDisk>& alive, const std::vector<CandidateDisk>& listed,
+              const std::vector<DiskId>& wanted);
   void MoveEnded(const Status& status);
   void Moved(const EpochEntry& entry);
 

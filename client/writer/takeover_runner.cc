@@ -33,7 +33,7 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
     probe = std::make_unique<DiskProbe>(cluster, log, [this](const std::vector<CandidateDisk>& found, bool complete) {
       const bool first = alive.empty() && !found.empty();
       alive = found;
-      if (started) return Step(TakeoverCandidates{alive});
+      if (started) return Step(TakeoverCandidates{alive, probe->listed()});
       if (complete) return alive.empty() ? ProbeAgainLater() : Begin();
       if (!first) return;
       cluster->loop()->At(Now() + kOthersNs, [self = shared_from_this()] {
@@ -45,7 +45,7 @@ struct TakeoverRunner::Impl : std::enable_shared_from_this<TakeoverRunner::Impl>
   void Begin() {
     if (started) return;
     started = true;
-    Step(TakeoverStart{alive});
+    Step(TakeoverStart{alive, probe->listed()});
     if (accept_loss) AcceptLoss(known_commit);
   }
 

@@ -28,6 +28,8 @@ enum class Mutant : uint8_t {
   kRepairFromShort,
   kLossDespiteCoverage,
   kLossWithoutGap,
+  kIgnoreZones,
+  kForgetZone,
 };
 
 #ifdef UNDERSTUDY_MUTANTS

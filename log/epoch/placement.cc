@@ -6,11 +6,13 @@
 #include <string>
 #include <tuple>
 
+#include "log/epoch/mutant.h"
+
 namespace understudy {
 namespace {
 
 std::string ZoneOf(const PlacementDisk& disk) {
-  return disk.zone.empty() ? "node " + disk.disk.node : "zone " + disk.zone;
+  return disk.zone.empty() || MutantOn(Mutant::kIgnoreZones) ? "node " + disk.disk.node : "zone " + disk.zone;
 }
 
 }  // namespace

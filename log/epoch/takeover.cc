@@ -33,7 +33,8 @@ Takeover::Impl::Disk& Takeover::Impl::FindOrAdd(const ReplicaRef& ref) {
   return disks.back();
 }
 
-void Takeover::Impl::SetCandidates(const std::vector<CandidateDisk>& candidates) {
+void Takeover::Impl::SetCandidates(const std::vector<CandidateDisk>& candidates,
+                                   const std::vector<CandidateDisk>& listed) {
   for (Disk& disk : disks) disk.candidate = false;
   for (const CandidateDisk& candidate : candidates) {
     Disk& disk = FindOrAdd(candidate.disk);
@@ -41,6 +42,20 @@ void Takeover::Impl::SetCandidates(const std::vector<CandidateDisk>& candidates)
     disk.address = candidate.address;
     disk.zone = candidate.zone;
     disk.draining = candidate.draining;
+  }
+  for (const CandidateDisk& entry : listed) entries[entry.disk.disk] = entry;
+  PlaceMembers();
+}
+
+// Who was not seen alive may answer us all the same, and then goes on: without its zone it would count as one of its
+// own, and share that zone with another.
+void Takeover::Impl::PlaceMembers() {
+  for (Disk& disk : disks) {
+    const auto entry = entries.find(disk.ref.disk);
+    if (!disk.member || disk.candidate || entry == entries.end() || MutantOn(Mutant::kForgetZone)) continue;
+    disk.address = entry->second.address;
+    disk.zone = entry->second.zone;
+    disk.draining = entry->second.draining;
   }
 }
 
@@ -114,6 +129,7 @@ void Takeover::Impl::OnChain(VersionedChain chain_now, TakeoverEffects* out) {
   if (!old_open) end = last == nullptr ? current.chain.trim_lsn : *last->last_lsn;
   for (Disk& disk : disks) disk.member = false;
   for (const ReplicaRef& ref : old.disks) FindOrAdd(ref).member = true;
+  PlaceMembers();
   std::stable_partition(disks.begin(), disks.end(), [](const Disk& disk) { return disk.member; });
   phase = Phase::kSettling;  // Step goes on from here
 }
@@ -243,11 +259,11 @@ void Takeover::Step(const TakeoverInput& input, Instant now, TakeoverEffects* ou
     TakeoverEffects* out;
     void operator()(const TakeoverStart& in) {
       UNDERSTUDY_CHECK(impl.phase == Impl::Phase::kIdle);
-      impl.SetCandidates(in.candidates);
+      impl.SetCandidates(in.candidates, in.listed);
       impl.phase = Impl::Phase::kReading;
       impl.chain.Read(now, &out->chain_ops);
     }
-    void operator()(const TakeoverCandidates& in) { impl.SetCandidates(in.candidates); }
+    void operator()(const TakeoverCandidates& in) { impl.SetCandidates(in.candidates, in.listed); }
     void operator()(const TakeoverAcceptLoss& in) { impl.AcceptLoss(in); }
     void operator()(const SealAnswered& in) { impl.OnSeal(in, now, out); }
     void operator()(const FetchAnswered& in) { impl.OnFetch(in, now, out); }

@@ -42,10 +42,14 @@ struct CandidateDisk {
 };
 struct TakeoverStart {
   std::vector<CandidateDisk> candidates;
+  // Every disk that has an entry, those that did not answer included: a disk of the old epoch that answers us though it
+  // is no candidate is placed by what stands here.
+  std::vector<CandidateDisk> listed = {};
 };
-// A newer list of candidates, at any time.
+// Newer lists, at any time.
 struct TakeoverCandidates {
   std::vector<CandidateDisk> candidates;
+  std::vector<CandidateDisk> listed = {};
 };
 // Answers a SendSeal or SendFetch. Errors of transport are put into response.code.
 struct SealAnswered {

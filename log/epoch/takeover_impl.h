@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,7 +39,8 @@ struct Takeover::Impl {
   explicit Impl(TakeoverOptions o) : options(std::move(o)), chain(1, options.retry_ms) {}
 
   // takeover.cc
-  void SetCandidates(const std::vector<CandidateDisk>& candidates);
+  void SetCandidates(const std::vector<CandidateDisk>& candidates, const std::vector<CandidateDisk>& listed);
+  void PlaceMembers();  // those that are no candidates
   void OnChain(VersionedChain current, TakeoverEffects* out);
   void OnOutcome(ChainClient::Outcome outcome, Instant now, TakeoverEffects* out);
   void OnSeal(const SealAnswered& input, Instant now, TakeoverEffects* out);
@@ -73,6 +75,7 @@ struct Takeover::Impl {
   EpochEntry old;  // the epoch to close; epoch 0 when the log has none
   bool old_open = false;
   std::vector<Disk> disks;  // members first, then candidates as they were given
+  std::map<DiskId, CandidateDisk> entries;  // every disk that has one, as last listed
   std::optional<Lsn> end;   // T
   bool accept_loss = false;
   bool lossy = false;  // `end` stands without coverage

@@ -38,6 +38,7 @@ struct Workload {
   int records_max = 3;       // a batch
   int64_t barrier_us = 8000;
   int64_t unacked_bytes_max = 4000;
+  int unseen_permille = 0;   // of disks that live and do not answer whoever looks for candidates
   bool repair_width = true;  // a writer whose epoch lost a disk, or is narrow, moves to others by itself
 };
 
@@ -85,10 +86,12 @@ class Application {
   // application_takeover.cc
   void Step(const TakeoverInput& input);
   void Perform(TakeoverEffects& effects);
-  std::vector<CandidateDisk> Candidates();
+  TakeoverCandidates LookForCandidates();
   void RefreshCandidates();
   void StartWriter(const EpochEntry& entry);
-  void CheckProposal(const Chain& chain);
+  void CheckProposal(const ChainOp& cas);
+  void CheckPlacement(const EpochEntry& old, const EpochEntry& opened, int target);
+  void CountZones(const std::vector<PlacedDisk>& chosen);
   // application_writer.cc
   void Step(const WriterInput& input);
   void Perform(WriterEffects& effects);
@@ -136,6 +139,7 @@ class Application {
   Workload workload_;
   NodeId node_;
   Stream stream_;
+  Stream looks_;  // of what was not seen; apart, so that it disturbs nothing else
   uint64_t life_ = 0;  // late completions of an earlier one are dropped; of cores likewise (addresses come again)
   uint64_t takeover_life_ = 0;
   uint64_t writer_life_ = 0;
@@ -146,7 +150,7 @@ class Application {
   std::optional<TakeoverResult> result_;
   bool takeover_cas_out_ = false;
   std::map<DiskId, Lsn> vouched_;  // who has answered the takeover and not failed since, and holds the epoch how far
-  Lsn settle_from_;
+  std::map<DiskId, PlacedDisk> listed_;  // as the takeover was told last
 
   std::unique_ptr<Writer> writer_;
   Timer writer_timer_;

@@ -18,6 +18,7 @@ Application::Application(const Surroundings& around, std::string name, int numbe
       workload_(workload),
       node_(around.world->AddNode(name_)),
       stream_(around.world->StreamFor(0xA99000 + static_cast<uint64_t>(number))),
+      looks_(around.world->StreamFor(0x100C000 + static_cast<uint64_t>(number))),
       takeover_timer_(around.world, node_,
                       [this] {
                         if (takeover_ != nullptr) Step(TakeoverInput(Tick{}));
@@ -73,15 +74,27 @@ void Application::PerformChainOp(const ChainOp& op, std::function<void(ChainRead
   around_.metadata->Perform(node_, log_, op, std::move(read), std::move(cas));
 }
 
-std::vector<CandidateDisk> Application::Candidates() {
-  std::vector<CandidateDisk> candidates;
+// Who lives, as far as was seen, and every disk that has an entry. What is known of who lives is a little old, and who
+// lives may not answer in time.
+TakeoverCandidates Application::LookForCandidates() {
+  TakeoverCandidates lists;
+  listed_.clear();
+  for (const auto& [id, entry] : around_.metadata->disks()) {
+    const bool draining = entry.state != DiskState::kActive;
+    lists.listed.push_back({{entry.disk, entry.node}, entry.address, entry.zone, draining});
+    listed_[id] = {entry.node, entry.zone, draining, false};
+  }
   for (Disk* disk : around_.registry()) {
     if (disk->retired()) continue;
-    if (!disk->up() && stream_.Below(4) != 0) continue;  // what is known of who lives is a little old
-    candidates.push_back({disk->ref(), disk->name()});
+    if (!disk->up() && stream_.Below(4) != 0) continue;
+    const auto entry = listed_.find(disk->id());
+    if (entry == listed_.end() || looks_.Chance(workload_.unseen_permille)) continue;
+    entry->second.seen = true;
+    lists.candidates.push_back({disk->ref(), disk->name(), entry->second.zone, entry->second.draining});
   }
-  for (size_t i = candidates.size(); i > 1; --i) std::swap(candidates[i - 1], candidates[stream_.Below(i)]);
-  return candidates;
+  std::vector<CandidateDisk>& order = lists.candidates;
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[stream_.Below(i)]);
+  return lists;
 }
 
 void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attempt) {
@@ -98,7 +111,8 @@ void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attemp
   around_.coverage->Hit(Reached::takeover_started);
   ++takeover_life_;
   takeover_ = std::make_unique<Takeover>(options);
-  Step(TakeoverInput(TakeoverStart{Candidates()}));
+  const TakeoverCandidates lists = LookForCandidates();
+  Step(TakeoverInput(TakeoverStart{lists.candidates, lists.listed}));
   Later(30 * kNsPerMs, [this, core = takeover_life_] {
     if (takeover_life_ == core) RefreshCandidates();
   });
@@ -106,7 +120,7 @@ void Application::TakeOver(Epoch expected_epoch, std::optional<AttemptId> attemp
 
 void Application::RefreshCandidates() {
   if (takeover_ == nullptr) return;
-  Step(TakeoverInput(TakeoverCandidates{Candidates()}));
+  Step(TakeoverInput(LookForCandidates()));
   // What can come back is back by now: an operator accepts that the rest will not.
   if (around_.oracle->given_up(log_).has_value() && around_.calm()) AcceptLoss();
   Later(30 * kNsPerMs, [this, core = takeover_life_] {
@@ -121,12 +135,19 @@ void Application::AcceptLoss() {
   Step(TakeoverInput(TakeoverAcceptLoss{std::max(follower_ == nullptr ? Lsn(0) : follower_->commit(), next_ - 1)}));
 }
 
-// An epoch that begins above where the one before it ends gives up what lies between.
-void Application::CheckProposal(const Chain& chain) {
+// What the next epoch is opened on, and an epoch that begins above where the one before it ends: it gives up what lies
+// between.
+void Application::CheckProposal(const ChainOp& cas) {
+  const Chain& chain = cas.chain;
   const EpochEntry* opened = chain.last();
-  const Chain& now = around_.metadata->value(log_).chain;
-  const EpochEntry* old = now.last();
-  if (opened == nullptr || old == nullptr || opened->epoch != old->epoch + 1 || old->closed()) return;
+  const VersionedChain& now = around_.metadata->value(log_);
+  if (opened == nullptr || cas.expected_version != now.version) return;  // it will fail
+  const EpochEntry* old = now.chain.last();
+  const EpochEntry none;
+  if (opened->epoch == (old == nullptr ? none : *old).epoch + 1) {
+    CheckPlacement(old == nullptr ? none : *old, *opened, chain.replicas_target);
+  }
+  if (old == nullptr || opened->epoch != old->epoch + 1 || old->closed()) return;
   const EpochEntry* closed = chain.Find(old->epoch);
   const Lsn end = closed != nullptr ? *closed->last_lsn : chain.trim_lsn;
   if (opened->first_lsn == end + 1) return;
@@ -135,6 +156,38 @@ void Application::CheckProposal(const Chain& chain) {
     if (const auto word = vouched_.find(ref.disk); word != vouched_.end()) tails.push_back(word->second);
   }
   around_.oracle->OnLossProposed(log_, old->epoch, end, tails, name_);
+}
+
+// Of the disks that answered the takeover it may take those that it saw alive, and those of the old epoch.
+void Application::CheckPlacement(const EpochEntry& old, const EpochEntry& opened, int target) {
+  std::vector<PlacedDisk> fit;
+  for (const auto& [id, held] : vouched_) {
+    const auto entry = listed_.find(id);
+    if (entry == listed_.end()) continue;
+    const bool member =
+        std::any_of(old.disks.begin(), old.disks.end(), [&](const ReplicaRef& ref) { return ref.disk == id; });
+    if (member || entry->second.seen) fit.push_back(entry->second);
+  }
+  std::vector<PlacedDisk> chosen;
+  for (const ReplicaRef& ref : opened.disks) {
+    const auto entry = listed_.find(ref.disk);
+    if (entry == listed_.end()) continue;
+    chosen.push_back(entry->second);
+    if (!entry->second.seen) around_.coverage->Hit(Reached::takeover_keeps_unseen);
+  }
+  CountZones(chosen);
+  around_.oracle->OnPlaced(log_, chosen, fit, static_cast<size_t>(target), name_);
+}
+
+void Application::CountZones(const std::vector<PlacedDisk>& chosen) {
+  std::map<std::string, int> zones;
+  for (const PlacedDisk& disk : chosen) {
+    if (!disk.zone.empty()) ++zones[disk.zone];
+  }
+  if (zones.size() > 1) around_.coverage->Hit(Reached::placed_over_zones);
+  if (std::any_of(zones.begin(), zones.end(), [](const auto& zone) { return zone.second > 1; })) {
+    around_.coverage->Hit(Reached::placed_in_one_zone);
+  }
 }
 
 void Application::Step(const TakeoverInput& input) {
@@ -174,7 +227,7 @@ void Application::Perform(TakeoverEffects& effects) {
     if (op.kind == ChainOp::Kind::kCas) {
       coverage->Hit(takeover_cas_out_ ? Reached::takeover_cas_again : Reached::takeover_cas);
       takeover_cas_out_ = true;
-      CheckProposal(op.chain);
+      CheckProposal(op);
     } else if (takeover_ != nullptr && takeover_->in_doubt()) {
       coverage->Hit(Reached::takeover_cas_settling);
     }

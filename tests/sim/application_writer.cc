@@ -108,13 +108,23 @@ void Application::Barrier() {
 // Disks of the next epoch, as the coordinator knows them: alive and not retired, draining ones only for want of others.
 std::vector<ReplicaRef> Application::PickDisks(uint64_t pick) {
   std::vector<PlacementDisk> disks;
+  std::map<DiskId, PlacedDisk> fit;
   for (Disk* disk : around_.registry()) {
     if (!disk->up() || disk->retired()) continue;
-    disks.push_back({disk->ref(), "", around_.metadata->StateOf(disk->id()) == DiskState::kDraining});
+    const DiskEntry& entry = around_.metadata->disks().at(disk->id());
+    disks.push_back({disk->ref(), entry.zone, entry.state == DiskState::kDraining});
+    fit[disk->id()] = {entry.node, entry.zone, disks.back().draining, true};
   }
   Stream choice(pick);
   for (size_t i = disks.size(); i > 1; --i) std::swap(disks[i - 1], disks[choice.Below(i)]);
-  return PlaceReplicas(disks, static_cast<size_t>(around_.metadata->value(log_).chain.replicas_target));
+  const auto target = static_cast<size_t>(around_.metadata->value(log_).chain.replicas_target);
+  std::vector<ReplicaRef> picked = PlaceReplicas(disks, target);
+  std::vector<PlacedDisk> chosen, all;
+  for (const ReplicaRef& ref : picked) chosen.push_back(fit.at(ref.disk));
+  for (const auto& [id, disk] : fit) all.push_back(disk);
+  CountZones(chosen);
+  around_.oracle->OnPlaced(log_, chosen, all, target, name_);
+  return picked;
 }
 
 bool Application::Move(WriterMove move) {

@@ -28,7 +28,7 @@ namespace understudy::sim {
       X(takeover_started) X(takeover_waits) X(takeover_fetches) X(takeover_cas) X(takeover_cas_settling)               \
           X(takeover_cas_again) X(takeover_won) X(takeover_adopted) X(takeover_beaten) X(takeover_died)                \
               X(takeover_died_in_doubt) X(takeover_against_living_writer) X(takeover_two_at_once)                      \
-                  X(takeover_first_epoch) X(takeover_loss_accepted) X(takeover_lost_records) /* replica */             \
+                  X(takeover_first_epoch) X(takeover_keeps_unseen) X(placed_over_zones) X(placed_in_one_zone) X(takeover_loss_accepted) X(takeover_lost_records) /* replica */             \
       X(seal_races_append) X(append_after_seal) X(fetch_done) X(fetch_failed) X(fetch_after_trim)                      \
           X(disk_retired_corrupt) X(disk_retired_rolled_back) X(disk_recovered_torn) X(disk_recovered_synced)          \
               X(persist_failed) /* readers */                                                                          \

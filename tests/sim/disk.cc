@@ -36,6 +36,11 @@ Disk::Disk(World* world, Metadata* metadata, Oracle* oracle, Coverage* coverage,
   Restart();
 }
 
+void Disk::SetZone(std::string zone) {
+  zone_ = std::move(zone);
+  if (up()) metadata_->Register(media_.id, name(), zone_);
+}
+
 // ---- calls ----
 
 template <class Input, class CallType>

@@ -72,6 +72,7 @@ class Disk {
   DiskId id() const { return media_.id; }
   const std::string& name() const { return world_->name(node_); }
   ReplicaRef ref() const { return {media_.id, name()}; }
+  void SetZone(std::string zone);
   bool up() const { return replica_ != nullptr; }
   bool retired() const { return media_.retired; }
   static int NumberOf(const DiskId& id) { return static_cast<int>(id.hi >> 56) - 0xD0; }
@@ -164,6 +165,7 @@ class Disk {
   Coverage* coverage_;
   NodeId node_;
   DiskSpeed speed_;
+  std::string zone_;
   Finder find_;
   Stream stream_;
   Media media_;

@@ -169,7 +169,7 @@ void Disk::Boot() {
     ++media_.boot_count;
   }
   Recover();
-  metadata_->Register(media_.id, name());
+  metadata_->Register(media_.id, name(), zone_);
   if (media_.retired) metadata_->SetState(media_.id, DiskState::kRetired);
   silent_ = media_.retired;
   ReplicaOptions options;

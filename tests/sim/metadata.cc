@@ -150,10 +150,11 @@ bool Metadata::RaiseBootCount(const DiskId& disk, uint64_t seen) {
   return true;
 }
 
-void Metadata::Register(const DiskId& disk, const std::string& node) {
+void Metadata::Register(const DiskId& disk, const std::string& node, const std::string& zone) {
   DiskEntry& entry = disks_[disk];
   entry.disk = disk;
   entry.node = entry.address = node;
+  entry.zone = zone;
 }
 
 void Metadata::SetState(const DiskId& disk, DiskState state) {

@@ -48,7 +48,7 @@ class Metadata {
   bool RaiseBootCount(const DiskId& disk, uint64_t seen);
 
   // ---- entries of disks ----
-  void Register(const DiskId& disk, const std::string& node);
+  void Register(const DiskId& disk, const std::string& node, const std::string& zone);
   void SetState(const DiskId& disk, DiskState state);
   DiskState StateOf(const DiskId& disk) const;
   const std::map<DiskId, DiskEntry>& disks() const { return disks_; }

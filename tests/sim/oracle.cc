@@ -1,6 +1,7 @@
 #include "tests/sim/oracle.h"
 
 #include <algorithm>
+#include <set>
 
 #include "log/epoch/testing/describe.h"
 #include "log/format/coding.h"
@@ -56,6 +57,7 @@ const char* RuleName(Rule rule) {
                                            "live-repair",
                                            "false-alarm",
                                            "loss",
+                                           "placement",
                                            "check-failed",
                                            "livelock"};
   static_assert(std::size(kNames) == kRules);
@@ -335,6 +337,31 @@ void Oracle::OnLoss(LogId id, Lsn expected, Lsn from, Lsn to, uint64_t state, co
 
 void Oracle::OnTrimmedAway(LogId log, Lsn next, const std::string& who) {
   Broken(Rule::kTrim, Name(log) + who + " loads under a pin and finds trimmed away what it needs," + At(next));
+}
+
+void Oracle::OnPlaced(LogId id, const std::vector<PlacedDisk>& chosen, const std::vector<PlacedDisk>& fit,
+                      size_t target, const std::string& who) {
+  const auto zones = [](const std::vector<PlacedDisk>& disks, bool draining) {
+    std::set<std::string> all;
+    for (const PlacedDisk& disk : disks) {
+      if (!disk.draining || draining) all.insert(disk.zone.empty() ? "node " + disk.node : "zone " + disk.zone);
+    }
+    return all.size();
+  };
+  const auto staying = [](const std::vector<PlacedDisk>& disks) {
+    return static_cast<size_t>(std::count_if(disks.begin(), disks.end(), [](const auto& d) { return !d.draining; }));
+  };
+  if (chosen.size() < std::min(target, fit.size())) {
+    return Broken(Rule::kPlacement, Name(id) + who + " opens an epoch on " + std::to_string(chosen.size()) + " of " +
+                                        std::to_string(fit.size()) + " disks");
+  }
+  if (staying(chosen) < std::min(chosen.size(), staying(fit))) {
+    return Broken(Rule::kPlacement, Name(id) + who + " opens an epoch on a draining disk although others are there");
+  }
+  const size_t wanted = std::min(chosen.size(), zones(fit, false));
+  if (zones(chosen, true) >= wanted) return;
+  Broken(Rule::kPlacement, Name(id) + who + " opens an epoch in " + std::to_string(zones(chosen, true)) +
+                               " zones although there are disks in " + std::to_string(wanted));
 }
 
 void Oracle::OnRollbackAlarm(LogId log, const std::string& text) { Broken(Rule::kAlarm, Name(log) + text); }

@@ -44,6 +44,7 @@ enum class Rule : uint8_t {
   kLiveRepair,       // when faults stop, closed epochs get back as many full replicas as they should have
   kAlarm,            // nobody cries that the metadata was rolled back when it was not
   kLoss,         // records are given up only as the operator accepted, when too few disks answer, and readers hear it
+  kPlacement,  // an epoch opens on as many disks as there are, spared of draining ones, over as many zones as there are
   kCheckFailed,  // a core's own UNDERSTUDY_CHECK
   kLivelock,     // somebody asks for its tick for ever
 };
@@ -60,6 +61,14 @@ struct Stored {
   Lsn first;
   Lsn last;
   BatchRef batch;
+};
+
+// A disk as whoever opens an epoch knows it.
+struct PlacedDisk {
+  std::string node;
+  std::string zone;
+  bool draining = false;
+  bool seen = false;  // alive
 };
 
 // What the disks of the cluster hold, for the checkers alone.
@@ -103,6 +112,9 @@ class Oracle {
   void OnLossProposed(LogId log, Epoch epoch, Lsn end, const std::vector<Lsn>& tails, const std::string& who);
   // A reader at `expected` with `state` is told that [from, to] never come.
   void OnLoss(LogId log, Lsn expected, Lsn from, Lsn to, uint64_t state, const std::string& who);
+  // An epoch is about to be opened on `chosen`; `fit` could have been taken, up to `target` of them.
+  void OnPlaced(LogId log, const std::vector<PlacedDisk>& chosen, const std::vector<PlacedDisk>& fit, size_t target,
+                const std::string& who);
   void OnRollbackAlarm(LogId log, const std::string& text);
   // Disks were lost, or a run ends: everything settled must still be there.
   void Audit();

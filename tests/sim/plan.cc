@@ -68,6 +68,7 @@ const std::vector<PlanKnob>& PlanKnobs() {
       KNOB("logs", logs, 1),
       KNOB("programs", programs, -1),
       KNOB("run_us", run_us, -1),
+      KNOB("zones", zones, 0),
       KNOB("drift_ppm", drift_ppm, 0),
       KNOB("drop_permille", network.drop_permille, 0),
       KNOB("duplicate_permille", network.duplicate_permille, 0),
@@ -85,6 +86,7 @@ const std::vector<PlanKnob>& PlanKnobs() {
       KNOB("barrier_us", workload.barrier_us, -1),
       KNOB("unacked_bytes_max", workload.unacked_bytes_max, -1),
       KNOB("repair_width", workload.repair_width, 0),
+      KNOB("unseen_permille", workload.unseen_permille, 0),
   };
 #undef KNOB
   return kKnobs;

@@ -71,6 +71,7 @@ struct Plan {
   int logs = 1;
   int programs = 3;  // a log
   int64_t run_us = 500'000;
+  int zones = 0;      // that disks are spread over, some without one; 0: none has one
   int drift_ppm = 0;  // clocks differ by up to this
   NetworkRates network;
   DiskSpeed speed;

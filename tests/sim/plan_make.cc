@@ -128,6 +128,10 @@ void AddRare(Plan* plan) {
     plan->events.push_back(Draw(*plan, Action::kGiveUp, draw.Between(20'000, plan->run_us), &draw));
   }
   if (plan->quorum >= 2 && draw.Chance(60)) LoseTheOnlyTail(plan, &draw);
+  if (draw.Chance(500)) {
+    plan->zones = static_cast<int>(draw.Between(1, plan->disks));
+    if (draw.Chance(500)) plan->workload.unseen_permille = static_cast<int>(draw.Between(50, 400));
+  }
 }
 
 }  // namespace

@@ -33,6 +33,13 @@ Stage::Stage(const Plan& plan, Coverage* coverage)
   for (int i = 1; i <= plan.disks; ++i) {
     disks_.push_back(std::make_unique<Disk>(&world_, &metadata_, &oracle_, coverage, i, plan.speed, find));
   }
+  Stream zones(Mix(plan.seed, 0x20E5));
+  for (auto& disk : disks_) {
+    const uint64_t zone = zones.Below(static_cast<uint64_t>(6 * plan.zones));
+    if (plan.zones > 0 && zone >= static_cast<uint64_t>(plan.zones)) {
+      disk->SetZone("z" + std::to_string(zone % static_cast<uint64_t>(plan.zones)));
+    }
+  }
   Surroundings around;
   around.world = &world_;
   around.metadata = &metadata_;

@@ -26,26 +26,25 @@ struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
   using Rank = std::tuple<int64_t, uint64_t>;
 
   void Start(Cluster* cluster, LogId log) {
-    cluster->List(DiskKey(cluster->name(), ""), kDisksMax,
-                  [self = shared_from_this(), cluster, log](Result<std::vector<MetadataEntry>> entries) {
-                    if (self->closed) return;
-                    std::vector<CandidateDisk> disks;
-                    if (entries.ok()) {
-                      for (const MetadataEntry& item : *entries) {
-                        const Result<DiskEntry> entry = DecodeDiskEntry(item.value);
-                        if (!entry.ok()) continue;
-                        self->listed.push_back({{entry->disk, entry->node},
-                                                entry->address,
-                                                entry->zone,
-                                                entry->state != DiskState::kActive});
-                        // What is retired cannot take a new epoch.
-                        if (entry->state != DiskState::kRetired) disks.push_back(self->listed.back());
-                      }
-                    }
-                    self->unanswered = disks.size();
-                    if (disks.empty()) self->found({}, true);
-                    for (const CandidateDisk& disk : disks) self->Ask(cluster, log, disk);
-                  });
+    cluster->List(
+        DiskKey(cluster->name(), ""), kDisksMax,
+        [self = shared_from_this(), cluster, log](Result<std::vector<MetadataEntry>> entries) {
+          if (self->closed) return;
+          std::vector<CandidateDisk> disks;
+          if (entries.ok()) {
+            for (const MetadataEntry& item : *entries) {
+              const Result<DiskEntry> entry = DecodeDiskEntry(item.value);
+              if (!entry.ok()) continue;
+              self->listed.push_back(
+                  {{entry->disk, entry->node}, entry->address, entry->zone, entry->state != DiskState::kActive});
+              // What is retired cannot take a new epoch.
+              if (entry->state != DiskState::kRetired) disks.push_back(self->listed.back());
+            }
+          }
+          self->unanswered = disks.size();
+          if (disks.empty()) self->found({}, true);
+          for (const CandidateDisk& disk : disks) self->Ask(cluster, log, disk);
+        });
   }
 
   void Ask(Cluster* cluster, LogId log, const CandidateDisk& disk) {

@@ -29,7 +29,6 @@ enum class Mutant : uint8_t {
   kLossDespiteCoverage,
   kLossWithoutGap,
   kIgnoreZones,
-  kForgetZone,
 };
 
 #ifdef UNDERSTUDY_MUTANTS

@@ -45,7 +45,7 @@ struct RepairerOptions {
   int64_t ask_ms = 2'000;              // between two questions whether a disk answers
   int64_t retry_ms = 1'000;            // after a failed try; doubles up to retry_ms_max
   int64_t retry_ms_max = 60'000;
-  int loss_tries = 3;         // failed tries with every source answering, until what is missing is called lost
+  int loss_tries = 3;         // tries at which every source denies it, until what is missing is called lost
   size_t jobs_max = 2;        // repairs under way at once
   size_t chains_max = 16384;  // looked at; the rest of a look is ignored, and the status says so
   size_t disks_max = 1024;    // known at once
@@ -72,12 +72,12 @@ struct RepairHeldAnswered {
   Token token = 0;
   SealResponse response;
 };
-// Answers a RepairFetch.
+// Answers a RepairFetch. kNotFound: every source said itself that it has not got what is missing.
 struct RepairFetched {
   Token token = 0;
   FetchResponse response;
 };
-// Answers a CopyCheckpoint. ok: the whole file is durable here.
+// Answers a CopyCheckpoint. ok: the whole file is durable here. kNotFound: every source said itself that it has none.
 struct RepairCheckpointCopied {
   Token token = 0;
   Status status;

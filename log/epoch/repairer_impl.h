@@ -58,6 +58,7 @@ struct Repairer::Impl {
     int64_t backoff_ms = 0;
     int failures = 0;  // of copies in a row, with every source answering
     bool lost = false;
+    std::string alarm;  // to be said if the chain still lists the same disks
     std::string text;
     Lsn progress;  // seen of those before us
     // Of the try under way.
@@ -118,6 +119,7 @@ struct Repairer::Impl {
   // What the chain should become; nothing when there is nothing left to do, with the reason in `why`.
   std::optional<Chain> Edit(const Need& need, const Chain& chain, Instant now, std::string* why) const;
   std::optional<Chain> EditCheckpoint(const Need& need, const Chain& chain, Instant now, std::string* why) const;
+  void SayLost(Need* need, const Chain& chain, Instant now, RepairerEffects* out);
   void CopyFailed(Need* need, const Status& why, Instant now, RepairerEffects* out);
   void Postpone(Need* need, std::string why, Instant now);
   void Done(Need* need, std::string what, bool changed, RepairerEffects* out);

@@ -140,7 +140,7 @@ void Repairer::Impl::Copy(Need* need, Instant now, RepairerEffects* out) {
   std::vector<FetchSource> sources = Sources(*need, now);
   need->token = next_token++;
   need->phase = epoch ? Phase::kFetching : Phase::kCopying;
-  if (sources.empty()) return CopyFailed(need, {StatusCode::kUnavailable, "no disk to copy from"}, now, out);
+  if (sources.empty()) return CopyFailed(need, {StatusCode::kNotFound, "no disk to copy from"}, now, out);
   if (!epoch) {
     out->copies.push_back({need->token, need->key.log, need->key.checkpoint, need->saved.bytes, std::move(sources)});
     return;
@@ -185,18 +185,19 @@ std::optional<std::string> Repairer::Impl::NobodyHasIt(const Need& need, Instant
     const Word word = WordOf(member.disk, now);
     const auto found = disks.find(member.disk);
     const bool gone = word == Word::kWiped || word == Word::kRemoved;
-    if (!gone && (found == disks.end() || !found->second.answers)) return std::nullopt;
+    const bool asked = found != disks.end() && found->second.answers && !AddressOf(member.disk).empty();
+    if (!gone && !asked) return std::nullopt;
     all +=
         (all.empty() ? "" : ", ") + Name(member.disk) + " " + (gone ? "is " : "lacks it, ") + RepairDiskWordName(word);
   }
   return all.empty() ? "ours is the only one listed" : all;
 }
 
-// Our own disk refuses; or no source had the next piece.
+// Our own disk refuses; or no source gave the next piece: because none has it (kNotFound: they said so themselves), or
+// because reads failed.
 void Repairer::Impl::CopyFailed(Need* need, const Status& why, Instant now, RepairerEffects* out) {
   const std::optional<std::string> nobody =
-      why.code() == StatusCode::kResourceExhausted || why.code() == StatusCode::kIoError ? std::nullopt
-                                                                                         : NobodyHasIt(*need, now);
+      why.code() == StatusCode::kNotFound ? NobodyHasIt(*need, now) : std::nullopt;
   need->failures = nobody.has_value() ? need->failures + 1 : 0;
   std::string text = why.ToString();
   if (nobody.has_value() && (need->failures >= options.loss_tries || Sources(*need, now).empty())) {
@@ -209,9 +210,41 @@ void Repairer::Impl::CopyFailed(Need* need, const Status& why, Instant now, Repa
     } else {
       text = Title(*need) + " is on no disk that is left: " + *nobody;
     }
-    if (!need->lost) out->events.push_back({true, need->key.log, need->key.epoch, need->key.checkpoint, text});
-    need->lost = true;
+    if (!need->lost) {  // somebody whom we do not know yet may have listed itself meanwhile
+      need->alarm = std::move(text);
+      return ReadChain(need, out);
+    }
   }
+  Postpone(need, std::move(text), now);
+}
+
+void Repairer::Impl::SayLost(Need* need, const Chain& chain, Instant now, RepairerEffects* out) {
+  std::string text = std::exchange(need->alarm, {});
+  std::vector<DiskId> listed;
+  bool there = false;
+  if (need->key.checkpoint == 0) {
+    const EpochEntry* entry = chain.Find(need->key.epoch);
+    there = entry != nullptr && entry->attempt == need->entry.attempt && chain.trim_lsn == need->trim;
+    if (there) {
+      for (const ReplicaRef& member : entry->disks) listed.push_back(member.disk);
+    }
+  } else {
+    for (const CheckpointEntry& saved : chain.checkpoints) {
+      if (saved.id != need->key.checkpoint) continue;
+      there = true;
+      listed = saved.disks;
+    }
+  }
+  const auto asked = [&](const DiskId& id) {
+    return id == options.disk.disk || std::any_of(need->members.begin(), need->members.end(),
+                                                  [&](const ReplicaRef& member) { return member.disk == id; });
+  };
+  if (!there || !std::all_of(listed.begin(), listed.end(), asked)) {
+    need->failures = 0;
+    return Postpone(need, "the chain has changed meanwhile", now);
+  }
+  out->events.push_back({true, need->key.log, need->key.epoch, need->key.checkpoint, text});
+  need->lost = true;
   Postpone(need, std::move(text), now);
 }
 
@@ -226,7 +259,11 @@ void Repairer::Impl::ReadChain(Need* need, RepairerEffects* out) {
 void Repairer::Impl::OnRead(const ChainReadDone& input, Instant now, RepairerEffects* out) {
   Need* need = FindRunning(input.token);
   if (need == nullptr || need->phase != Phase::kReading) return;
-  if (!input.status.ok()) return Postpone(need, "metadata: " + input.status.ToString(), now);
+  if (!input.status.ok()) {
+    need->alarm.clear();
+    return Postpone(need, "metadata: " + input.status.ToString(), now);
+  }
+  if (!need->alarm.empty()) return SayLost(need, input.value.chain, now, out);
   std::string why;
   std::optional<Chain> desired;
   if (input.value.version == 0) {

@@ -354,7 +354,12 @@ TEST_F(RepairerTest, WhatNobodyHasIsAnAlarmOnceAndIsTriedEverMoreSeldom) {
     if (out_.fetches.empty()) continue;
     Fetch();
     ++tries;
-    Fetched(StatusCode::kUnavailable, 49);
+    Fetched(StatusCode::kNotFound, 49);
+    if (!out_.chain_ops.empty()) {  // does the chain list nobody else by now?
+      EXPECT_GE(tries, 3);
+      EXPECT_THAT(events_, IsEmpty());
+      AnswerRead(Closed100());
+    }
     out_.Clear();
   }
   EXPECT_THAT(events_, ElementsAre("ALARM log 7 epoch 1: LSN 50 (of 1 to 100) is on no disk that is left: "
@@ -374,6 +379,37 @@ TEST_F(RepairerTest, WhatNobodyHasIsAnAlarmOnceAndIsTriedEverMoreSeldom) {
   Fetched(StatusCode::kOk, 100);
   AnswerRead(Closed100());
   AnswerCas(StatusCode::kOk);
+  EXPECT_EQ(repairer_->StatusNow(now_).lost, 0u);
+}
+
+TEST_F(RepairerTest, ReadsThatFailAreNoLoss) {
+  Make();
+  World(Closed100(), {EntryOf(kD1), EntryOf(kD2, "", DiskState::kRetired), EntryOf(kD4)});
+  answers_[kD2] = StatusCode::kDataUnknown;
+  for (int i = 0; i < 10; ++i) {
+    Pass(20'000);
+    Fetch();
+    Fetched(i % 3 == 2 ? StatusCode::kUnavailable : StatusCode::kNotFound, 49);
+    EXPECT_THAT(out_.chain_ops, IsEmpty());
+    out_.Clear();
+  }
+  EXPECT_THAT(events_, IsEmpty());
+  EXPECT_EQ(repairer_->StatusNow(now_).lost, 0u);
+}
+
+// Another disk copied it from one that was wiped since, and is listed though our last look did not show it.
+TEST_F(RepairerTest, WhatSomebodyElseHasListedMeanwhileIsNoLoss) {
+  Make();
+  World(Closed100(), {EntryOf(kD1), EntryOf(kD2), EntryOf(kD3), EntryOf(kD4), EntryOf(kD5)});
+  answers_[kD2] = answers_[kD3] = StatusCode::kDataUnknown;
+  for (int i = 0; i < 3; ++i) {
+    Pass(20'000);
+    Fetch();
+    Fetched(StatusCode::kNotFound, 49);
+    if (i < 2) out_.Clear();
+  }
+  AnswerRead(Closed100({kD1, kD2, kD5}));
+  EXPECT_THAT(events_, IsEmpty());
   EXPECT_EQ(repairer_->StatusNow(now_).lost, 0u);
 }
 

@@ -10,7 +10,12 @@
 namespace understudy {
 namespace {
 constexpr size_t kFetchSourcesMax = 16;
+
+// The disk has answered, and will not answer otherwise when it is asked again. All else may be a matter of the moment.
+bool Denies(StatusCode code) {
+  return code == StatusCode::kShort || code == StatusCode::kDataUnknown || code == StatusCode::kWrongDisk;
 }
+}  // namespace
 
 void Replica::Impl::Fetch(const ReplicaFetch& input, ReplicaEffects* out) {
   const FetchRequest& request = input.request;
@@ -111,12 +116,15 @@ void Replica::Impl::OnFetchRead(const FetchReadDone& input, ReplicaEffects* out)
   if (taken.ok()) taken = TakeFetched(fetch, input.response.batches, &progress, out);
   if (progress) {
     fetch->failures = 0;
+    fetch->denials = 0;
   } else if (fetch->epoch->in_flight.empty() && fetch->Held() < fetch->request.to) {  // else another copy brought it
     ++fetch->failures;
     ++fetch->source;
+    fetch->denials = Denies(input.response.code) ? fetch->denials + 1 : 0;
     if (fetch->failures >= options.fetch_rounds * static_cast<int>(fetch->request.sources.size())) {
       const std::string why = taken.ok() ? "the sources have nothing more" : taken.ToString();
-      return EndFetch(fetch, StatusCode::kUnavailable, why, out);
+      const bool nobody = fetch->denials >= fetch->request.sources.size();
+      return EndFetch(fetch, nobody ? StatusCode::kNotFound : StatusCode::kUnavailable, why, out);
     }
   }
   ContinueFetch(fetch, out);

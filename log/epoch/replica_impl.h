@@ -82,7 +82,8 @@ struct Replica::Impl {
     uint64_t begin_seq = 0;  // the seal (and trim) that must be durable first
     Token read_token = 0;    // outstanding read; 0: none
     size_t source = 0;
-    int failures = 0;  // reads without progress in a row
+    int failures = 0;    // reads without progress in a row
+    size_t denials = 0;  // of them in a row, the last ones: the source itself said that it has not got it
     Lsn Held() const { return std::max(epoch->durable, request.trim); }
   };
 

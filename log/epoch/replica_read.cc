@@ -18,7 +18,9 @@ void Replica::Impl::Read(Token token, const ReadRequest& request, Instant now, R
     return AnswerRead(token, StatusCode::kWrongDisk, Refusal(request.disk).message(), {}, {}, out);
   }
   const bool closed = request.to.value() != 0;  // the reader names the end; nothing above the commit otherwise
-  if (!failed.ok() || (options.retired && !closed)) {
+  // Not a word on what it holds: a restart may bring that back.
+  if (!failed.ok()) return AnswerRead(token, StatusCode::kUnavailable, failed.ToString(), {}, {}, out);
+  if (options.retired && !closed) {
     return AnswerRead(token, StatusCode::kDataUnknown, Refusal(request.disk).message(), {}, {}, out);
   }
   if (request.from.value() == 0 || (closed && request.to < request.from)) {

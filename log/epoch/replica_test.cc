@@ -416,6 +416,18 @@ TEST_F(ReplicaFetchTest, GoesToTheNextSourceAndGivesUpInTheEnd) {
     Answer("", StatusCode::kShort);
   }
   ASSERT_THAT(out_.fetches, SizeIs(1));
+  EXPECT_EQ(out_.fetches[0].response.code, StatusCode::kNotFound) << "both said at last that they lack it";
+}
+
+TEST_F(ReplicaFetchTest, AReadThatFailedDeniesNothing) {
+  Fetch(2);
+  Step(Persisted{1});
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_THAT(out_.fetch_reads, SizeIs(1)) << i;
+    read_ = out_.fetch_reads[0].token;
+    Answer("", i == 4 ? StatusCode::kUnavailable : i % 2 == 0 ? StatusCode::kShort : StatusCode::kDataUnknown);
+  }
+  ASSERT_THAT(out_.fetches, SizeIs(1));
   EXPECT_EQ(out_.fetches[0].response.code, StatusCode::kUnavailable);
 }
 

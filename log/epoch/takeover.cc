@@ -52,7 +52,7 @@ void Takeover::Impl::SetCandidates(const std::vector<CandidateDisk>& candidates,
 void Takeover::Impl::PlaceMembers() {
   for (Disk& disk : disks) {
     const auto entry = entries.find(disk.ref.disk);
-    if (!disk.member || disk.candidate || entry == entries.end() || MutantOn(Mutant::kForgetZone)) continue;
+    if (!disk.member || disk.candidate || entry == entries.end()) continue;
     disk.address = entry->second.address;
     disk.zone = entry->second.zone;
     disk.draining = entry->second.draining;

@@ -74,9 +74,9 @@ struct Takeover::Impl {
   VersionedChain current;
   EpochEntry old;  // the epoch to close; epoch 0 when the log has none
   bool old_open = false;
-  std::vector<Disk> disks;  // members first, then candidates as they were given
+  std::vector<Disk> disks;                  // members first, then candidates as they were given
   std::map<DiskId, CandidateDisk> entries;  // every disk that has one, as last listed
-  std::optional<Lsn> end;   // T
+  std::optional<Lsn> end;                   // T
   bool accept_loss = false;
   bool lossy = false;  // `end` stands without coverage
   Lsn known_commit;

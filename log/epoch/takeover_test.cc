@@ -343,14 +343,14 @@ TEST_F(TakeoverTest, AMemberThatIsNoCandidateKeepsItsZone) {
   const CandidateDisk d1{{kD1, "n1"}, "a", "x"}, d2{{kD2, "n2"}, "a", "y"}, d3{{kD3, "n3"}, "a", "x"},
       d4{{kD4, "n4"}, "a", "z"};
   const Chain old = ChainOf({Entry(1, kA1, 1, {kD1, kD2}, 2)});
-  StartWith({{d2, d3, d4}, {d1, d2, d3, d4}}, old);
+  StartWith({{d2, d3, d4}, {d1, d2, d3, d4}}, old, 1);
   EXPECT_FALSE(seals_.contains(kD3)) << "it shares a zone with the member that nobody has seen";
   for (const DiskId& disk : {kD1, kD2, kD4}) Sealed(disk, 9);
-  EXPECT_EQ(Cas().epochs[1].disks, (std::vector<ReplicaRef>{{kD1, "n1"}, {kD2, "n2"}, {kD4, "n4"}}));
+  EXPECT_EQ(Cas().epochs[1].disks, (std::vector<ReplicaRef>{{kD2, "n2"}, {kD1, "n1"}, {kD4, "n4"}}));
 
   // Its entry says more than what a candidate of an earlier list was: it drains now.
   seals_.clear();
-  StartWith({{d1, d2, d3, d4}, {}}, old);
+  StartWith({{d1, d2, d3, d4}, {}}, old, 1);
   CandidateDisk draining = d1;
   draining.draining = true;
   Step(TakeoverCandidates{{d2, d3, d4}, {draining, d2, d3, d4}});

@@ -25,9 +25,14 @@ void LogNodeImpl::Repair::EndCopy(const std::shared_ptr<Copy>& copy, Status stat
   Perform();
 }
 
-void LogNodeImpl::Repair::NextSource(const std::shared_ptr<Copy>& copy, const Status& why) {
+// `denied`: the source has no such checkpoint, and said so itself.
+void LogNodeImpl::Repair::NextSource(const std::shared_ptr<Copy>& copy, const std::string& why, bool denied) {
   copy->offset = 0;
-  if (++copy->source >= copy->order.sources.size()) return EndCopy(copy, why);
+  copy->denials += denied;
+  if (++copy->source >= copy->order.sources.size()) {
+    const bool nobody = copy->denials == copy->order.sources.size();
+    return EndCopy(copy, {nobody ? StatusCode::kNotFound : StatusCode::kUnavailable, why});
+  }
   ReadPiece(copy);
 }
 
@@ -54,16 +59,19 @@ void LogNodeImpl::Repair::ReadPiece(const std::shared_ptr<Copy>& copy) {
         [this, alive = std::weak_ptr<bool>(node_->alive_), copy, used](Result<CheckpointReadResponse> answer) {
           if (alive.expired()) return;
           used();
-          if (!answer.ok()) return NextSource(copy, {StatusCode::kUnavailable, answer.status().ToString()});
+          if (!answer.ok()) return NextSource(copy, answer.status().ToString(), false);
           if (answer->code != StatusCode::kOk) {
-            return NextSource(
-                copy, {StatusCode::kUnavailable, std::string(StatusCodeName(answer->code)) + ": " + answer->detail});
+            const bool denied = answer->code == StatusCode::kNotFound || answer->code == StatusCode::kDataUnknown ||
+                                answer->code == StatusCode::kWrongDisk;
+            return NextSource(copy, std::string(StatusCodeName(answer->code)) + ": " + answer->detail, denied);
           }
           const uint64_t end = copy->offset + answer->bytes.size();
           const bool whole = answer->total_bytes == copy->order.bytes && end <= answer->total_bytes &&
                              (!answer->bytes.empty() || end == answer->total_bytes);
           if (!whole || Crc32c(answer->bytes) != answer->crc32c) {
-            return NextSource(copy, {StatusCode::kUnavailable, "a source sent another checkpoint, or a damaged one"});
+            const bool another = answer->total_bytes != copy->order.bytes;
+            return NextSource(copy, another ? "a source has another checkpoint" : "a source sent damaged bytes",
+                              another);
           }
           WritePiece(copy, std::make_shared<CheckpointReadResponse>(std::move(answer).value()));
         });

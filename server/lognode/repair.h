@@ -42,7 +42,7 @@ class LogNodeImpl::Repair {
     CopyCheckpoint order;
     size_t source = 0;
     uint64_t offset = 0;
-    Status failed;
+    size_t denials = 0;  // by sources
   };
 
   // repair.cc
@@ -70,7 +70,7 @@ class LogNodeImpl::Repair {
   void StartCopy(const CopyCheckpoint& order);
   void ReadPiece(const std::shared_ptr<Copy>& copy);
   void WritePiece(const std::shared_ptr<Copy>& copy, const std::shared_ptr<CheckpointReadResponse>& piece);
-  void NextSource(const std::shared_ptr<Copy>& copy, const Status& why);
+  void NextSource(const std::shared_ptr<Copy>& copy, const std::string& why, bool denied);
   void EndCopy(const std::shared_ptr<Copy>& copy, Status status);
 
   LogNodeImpl* node_;

@@ -139,7 +139,7 @@ class Application {
   Workload workload_;
   NodeId node_;
   Stream stream_;
-  Stream looks_;  // of what was not seen; apart, so that it disturbs nothing else
+  Stream looks_;       // of what was not seen; apart, so that it disturbs nothing else
   uint64_t life_ = 0;  // late completions of an earlier one are dropped; of cores likewise (addresses come again)
   uint64_t takeover_life_ = 0;
   uint64_t writer_life_ = 0;

@@ -129,7 +129,7 @@ std::vector<ReplicaRef> Application::PickDisks(uint64_t pick) {
 
 bool Application::Move(WriterMove move) {
   const Chain& chain = around_.metadata->value(log_).chain;
-  if (!accepting() || moving_ || static_cast<int>(move.disks.size()) < chain.ack_quorum) return false;
+  if (!accepting() || moving_) return false;
   move.ack_quorum = chain.ack_quorum;
   moving_ = true;
   moving_to_ = move.disks;
@@ -140,7 +140,7 @@ bool Application::Move(WriterMove move) {
     return text;
   });
   Step(WriterInput(std::move(move)));
-  return true;
+  return moving_;  // false: refused
 }
 
 bool Application::HandOver(Application* to, const AttemptId& attempt, int64_t deadline_ns) {
@@ -263,8 +263,11 @@ void Application::Perform(WriterEffects& effects) {
   }
   for (const ReplicaDropped& dropped : effects.dropped) {
     coverage->Hit(dropped.reason.code() == StatusCode::kDataUnknown ? Reached::writer_dropped_unknown
-                  : dropped.reason.code() == StatusCode::kConflict  ? Reached::writer_dropped_conflict
                                                                     : Reached::writer_dropped_behind);
+    if (dropped.reason.code() == StatusCode::kConflict) {  // only a bug makes one
+      around_.oracle->OnConflict(log_,
+                                 name_ + " drops " + DiskName(dropped.disk.disk) + ": " + dropped.reason.message());
+    }
     Note([&] { return "drops " + DiskName(dropped.disk.disk) + ": " + dropped.reason.ToString(); });
   }
   if (effects.commit.has_value()) {

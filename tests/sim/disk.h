@@ -157,7 +157,7 @@ class Disk {
   void Look();
   void Repair(const RepairerInput& input);
   void Perform(RepairerEffects& effects);
-  void CopyCheckpointFrom(const CopyCheckpoint& copy, size_t source);
+  void CopyCheckpointFrom(const CopyCheckpoint& copy, size_t source, size_t denials);
 
   World* world_;
   Metadata* metadata_;

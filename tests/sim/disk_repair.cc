@@ -75,7 +75,7 @@ void Disk::Perform(RepairerEffects& effects) {
   }
   for (const CopyCheckpoint& copy : effects.copies) {
     coverage_->Hit(Reached::repair_copies_checkpoint);
-    CopyCheckpointFrom(copy, 0);
+    CopyCheckpointFrom(copy, 0, 0);
   }
   for (const RepairChainOp& op : effects.chain_ops) {
     metadata_->Perform(
@@ -89,22 +89,24 @@ void Disk::Perform(RepairerEffects& effects) {
   }
   for (const RepairEvent& event : effects.events) {
     world_->Note(node_, [&] { return event.text; });
-    if (event.alarm) {  // said while reads fail as well; what is really lost, Oracle::Audit tells
-      coverage_->Hit(Reached::repair_alarm);
+    if (event.alarm) {
+      oracle_->OnLostAlarm(event.log, event.epoch, event.checkpoint, name() + ": " + event.text);
       continue;
     }
     coverage_->Hit(event.checkpoint == 0 ? Reached::repaired_epoch : Reached::repaired_checkpoint);
   }
 }
 
-void Disk::CopyCheckpointFrom(const CopyCheckpoint& copy, size_t source) {
+void Disk::CopyCheckpointFrom(const CopyCheckpoint& copy, size_t source, size_t denials) {
   const auto done = [this, token = copy.token](Status status) {
     Later(0, [this, token, status] {
       if (repairer_ != nullptr) Repair(RepairCheckpointCopied{token, status});
     });
   };
   if (media_.checkpoints.contains({copy.log, copy.id})) return done(Status::Ok());
-  if (source == copy.sources.size()) return done({StatusCode::kUnavailable, "no source has it"});
+  if (source == copy.sources.size()) {
+    return done({denials == source ? StatusCode::kNotFound : StatusCode::kUnavailable, "no source gave it"});
+  }
   Disk* from = find_(copy.sources[source].disk);
   CheckpointRequest request;
   request.kind = CheckpointRequest::Kind::kRead;
@@ -112,9 +114,14 @@ void Disk::CopyCheckpointFrom(const CopyCheckpoint& copy, size_t source) {
   request.disk = copy.sources[source].disk;
   request.id = copy.id;
   Ask<CheckpointResponse>(world_, node_, from->node(), from, request,
-                          [this, copy, source, done, life = life_](CheckpointResponse response) {
+                          [this, copy, source, denials, done, life = life_](CheckpointResponse response) {
                             if (life != life_ || !up()) return;
-                            if (response.code != StatusCode::kOk) return CopyCheckpointFrom(copy, source + 1);
+                            if (response.code != StatusCode::kOk) {
+                              const bool denied = response.code == StatusCode::kNotFound ||
+                                                  response.code == StatusCode::kDataUnknown ||
+                                                  response.code == StatusCode::kWrongDisk;
+                              return CopyCheckpointFrom(copy, source + 1, denials + denied);
+                            }
                             Later(speed_.sync_us_max * 1000 * slow_, [this, copy, done, saved = response.checkpoint] {
                               media_.checkpoints[{copy.log, copy.id}] = saved;
                               done(Status::Ok());

@@ -364,6 +364,22 @@ void Oracle::OnPlaced(LogId id, const std::vector<PlacedDisk>& chosen, const std
                                " zones although there are disks in " + std::to_string(wanted));
 }
 
+void Oracle::OnLostAlarm(LogId id, Epoch epoch, uint64_t checkpoint, const std::string& text) {
+  const Chain& chain = logs_.at(id).chain.chain;
+  for (const CheckpointEntry& entry : chain.checkpoints) {
+    if (checkpoint == 0 || entry.id != checkpoint) continue;
+    const bool held = std::any_of(entry.disks.begin(), entry.disks.end(),
+                                  [&](const DiskId& disk) { return holdings_->HoldsCheckpoint(disk, id, checkpoint); });
+    if (held) return Broken(Rule::kAlarm, Name(id) + text);
+  }
+  if (checkpoint != 0) return;
+  const EpochEntry* entry = chain.Find(epoch);
+  const Lsn from = entry == nullptr ? Lsn() : std::max(entry->first_lsn, chain.trim_lsn + 1);
+  if (entry != nullptr && FullHolders(id, *entry, from, *entry->last_lsn) > 0) Broken(Rule::kAlarm, Name(id) + text);
+}
+
+void Oracle::OnConflict(LogId log, const std::string& text) { Broken(Rule::kOneContent, Name(log) + text); }
+
 void Oracle::OnRollbackAlarm(LogId log, const std::string& text) { Broken(Rule::kAlarm, Name(log) + text); }
 
 uint64_t Oracle::state(LogId id, Lsn lsn) const { return logs_.at(id).StateAt(lsn).value_or(0); }

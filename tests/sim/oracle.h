@@ -42,8 +42,8 @@ enum class Rule : uint8_t {
   kRemovedStopped,   // when faults stop, removed services have been stopped
   kRetiredSilent,    // a retired disk vouches for nothing: no append, seal or barrier succeeds on it
   kLiveRepair,       // when faults stop, closed epochs get back as many full replicas as they should have
-  kAlarm,            // nobody cries that the metadata was rolled back when it was not
-  kLoss,         // records are given up only as the operator accepted, when too few disks answer, and readers hear it
+  kAlarm,            // nobody cries that the metadata was rolled back, or something lost, when it was not
+  kLoss,       // records are given up only as the operator accepted, when too few disks answer, and readers hear it
   kPlacement,  // an epoch opens on as many disks as there are, spared of draining ones, over as many zones as there are
   kCheckFailed,  // a core's own UNDERSTUDY_CHECK
   kLivelock,     // somebody asks for its tick for ever
@@ -115,6 +115,10 @@ class Oracle {
   // An epoch is about to be opened on `chosen`; `fit` could have been taken, up to `target` of them.
   void OnPlaced(LogId log, const std::vector<PlacedDisk>& chosen, const std::vector<PlacedDisk>& fit, size_t target,
                 const std::string& who);
+  // Repair says that a closed epoch, or a checkpoint (not 0), is on none of its disks any more.
+  void OnLostAlarm(LogId log, Epoch epoch, uint64_t checkpoint, const std::string& text);
+  // A disk has something else than its writer sent.
+  void OnConflict(LogId log, const std::string& text);
   void OnRollbackAlarm(LogId log, const std::string& text);
   // Disks were lost, or a run ends: everything settled must still be there.
   void Audit();

@@ -417,6 +417,58 @@ TEST_F(OracleTest, FalseAlarm) {
   Expect(Rule::kAlarm);
 }
 
+TEST_F(OracleTest, LostThoughADiskHasIt) {
+  Ack(1, kA, 1, 3);
+  CloseAt(3, 2, kB);
+  disks_.lost.insert(D(1));
+  disks_.lost.insert(D(2));
+  oracle_.OnLostAlarm(kLog, Epoch(1), 0, "on no disk");
+  ExpectFine();
+  disks_.lost.erase(D(2));
+  oracle_.OnLostAlarm(kLog, Epoch(1), 0, "on no disk");
+  Expect(Rule::kAlarm);
+}
+
+TEST_F(OracleTest, Conflict) {
+  oracle_.OnConflict(kLog, "w drops d1");
+  Expect(Rule::kOneContent);
+}
+
+// Zones x, x, y and a draining disk in z.
+class PlacementTest : public OracleTest {
+ protected:
+  void Place(const std::vector<size_t>& chosen, size_t target = 2) {
+    const std::vector<PlacedDisk> all = {
+        {"n1", "x", false, true}, {"n2", "x", false, true}, {"n3", "y", false, true}, {"n4", "z", true, true}};
+    std::vector<PlacedDisk> disks;
+    for (const size_t i : chosen) disks.push_back(all[i]);
+    oracle_.OnPlaced(kLog, disks, all, target, "w");
+  }
+};
+
+TEST_F(PlacementTest, OverZonesIsFine) {
+  Place({0, 2});
+  Place({1, 2});
+  Place({0, 1, 2}, 3);
+  Place({0, 1, 2, 3}, 4);
+  ExpectFine();
+}
+
+TEST_F(PlacementTest, TwoInOneZone) {
+  Place({0, 1});
+  Expect(Rule::kPlacement);
+}
+
+TEST_F(PlacementTest, OnADrainingDisk) {
+  Place({0, 3});
+  Expect(Rule::kPlacement);
+}
+
+TEST_F(PlacementTest, OnTooFew) {
+  Place({0, 2}, 3);
+  Expect(Rule::kPlacement);
+}
+
 TEST_F(OracleTest, ThinEpochsAreThoseWithoutTheirReplicas) {
   Ack(1, kA, 1, 3);
   CloseAt(3, 2, kB);

@@ -34,7 +34,6 @@ const std::vector<MutantInfo>& Mutants() {
       {Mutant::kLossDespiteCoverage, "loss-despite-coverage", "an accepted loss is taken while enough disks answer"},
       {Mutant::kLossWithoutGap, "loss-without-gap", "an accepted loss leaves no gap: lost LSNs come again"},
       {Mutant::kIgnoreZones, "ignore-zones", "an epoch is placed without a look at zones"},
-      {Mutant::kForgetZone, "forget-zone", "a takeover forgets the zone of a member that it has not seen alive"},
   };
   return kMutants;
 }

@@ -12,7 +12,7 @@ namespace understudy {
 
 struct CurrentReplica {
   PlacementDisk disk;
-  bool lost = false;  // dropped, silent for too long, retired, or forgotten by the cluster
+  bool lost = false;  // dropped, silent for too long, or retired
 };
 
 // `others`: disks that could be taken besides, best first. Nullopt: stay, since nothing would be strictly better: more

@@ -18,7 +18,7 @@ class Scenario {
  public:
   explicit Scenario(CoreOptions options);
 
-  // Carries out one line; returns the effects as text, one a line. docs: tests/golden/README.md.
+  // Carries out one line; returns the effects as text, one a line. See the scenarios in tests/golden/coordinator_*.txt.
   std::vector<std::string> Run(const std::string& line);
 
   const Core& core() const { return *core_; }

@@ -77,7 +77,10 @@ const Command* Nearest(const std::vector<Command>& commands, const std::string& 
 // Says what went wrong on standard error and returns the exit code for it.
 int Fail(const Status& status);
 
-// The commands, each in its own file.
+// All of them, in the order of `understudy help` (command_table.cc).
+std::vector<Command> Commands();
+
+// What each of them runs, in a file of its own.
 int RunStatus(const Arguments& arguments);
 int RunEvents(const Arguments& arguments);
 int RunServiceApply(const Arguments& arguments);

@@ -465,7 +465,11 @@ void Core::AdvanceRestarts(ServiceState& service) {
     NodeState& node = Node(restarts[i].node);
     const AppReport& app = node.report.app;
     bool done = node.heard && !node.HasProcess();
-    if (node.report.has_app) done |= app.pid != restarts[i].pid || app.start_ticks != restarts[i].start_ticks;
+    if (node.report.has_app) {
+      done |= app.pid != restarts[i].pid || app.start_ticks != restarts[i].start_ticks;
+      // Another service's by now: to end it would be that service's failure.
+      done |= !app.service.empty() && app.service != service.spec.name && app.role >= AppRole::kPromoting;
+    }
     if (done) {
       restarts.erase(restarts.begin() + static_cast<int64_t>(i));
       service.plan_dirty = true;

@@ -136,5 +136,16 @@ TEST_F(StalePlanTest, ANewOwnerThatServesAnotherIsReplaced) {
   EXPECT_FALSE(Said("n3 RELEASE")) << said_;
 }
 
+TEST_F(StalePlanTest, AnOldPrimaryThatServesAnotherIsNotRestarted) {
+  Place(kKv1, kKv2);
+  // n3 was kv1's primary, and was to be restarted: its process is the fourth that ran.
+  Run(R"(plan kv1 {"coordinator":"c1","moves":1,"predicted_moves":0,"service":"kv1","spare":"","spare_reason":"",)"
+      R"("restarts":[{"node":"n3","pid":103,"start_ticks":1}],"term":1})");
+  AnotherLeadsAndN3ServesKv2("kv1");
+  Run("role n1 PRIMARY kv1 epoch=1 applied=10");
+  EXPECT_TRUE(service("kv1").plan.restarts.empty()) << said_;
+  EXPECT_FALSE(Said("n3 STOP_APP")) << said_;
+}
+
 }  // namespace
 }  // namespace understudy::coordinator

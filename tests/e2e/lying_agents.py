@@ -6,6 +6,7 @@ import threading
 
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.protocol.TCompactProtocol import TCompactProtocol
+from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 from understudy_wire import CoordinatorService
 from understudy_wire.ttypes import Metric
@@ -13,6 +14,8 @@ from understudy_wire.ttypes import Metric
 COMPACT = 0x82  # first byte of a message; TBinaryProtocol's is 0x80
 REPORTS = {"agent_next_command": CoordinatorService.agent_next_command_args,
            "agent_report": CoordinatorService.agent_report_args}
+ANSWERS = {"agent_next_command": CoordinatorService.agent_next_command_result,
+           "agent_report": CoordinatorService.agent_report_result}
 
 
 def read_exactly(stream, size):
@@ -23,6 +26,24 @@ def read_exactly(stream, size):
             raise ConnectionError("closed")
         data += more
     return data
+
+
+def changed(frame, structs, change):
+    """The message with `change` made to its arguments or result, if it is one of `structs`."""
+    protocol = TCompactProtocol if frame[0] == COMPACT else TBinaryProtocol
+    incoming = protocol(TMemoryBuffer(frame))
+    name, kind, number = incoming.readMessageBegin()
+    if name not in structs or kind == TMessageType.EXCEPTION:
+        return frame
+    body = structs[name]()
+    body.read(incoming)
+    change(body)
+    buffer = TMemoryBuffer()
+    outgoing = protocol(buffer)
+    outgoing.writeMessageBegin(name, kind, number)
+    body.write(outgoing)
+    outgoing.writeMessageEnd()
+    return buffer.getvalue()
 
 
 class LyingAgents:
@@ -79,24 +100,24 @@ class LyingAgents:
             except OSError:
                 pass  # the other direction was first
 
-    @staticmethod
-    def downward(coordinator, agent):
-        while data := coordinator.recv(1 << 16):
-            agent.sendall(data)
+    def downward(self, coordinator, agent):
+        self.relay(coordinator, agent, ANSWERS, self.stay)
 
     def upward(self, agent, coordinator):
-        while True:
-            frame = self.changed(read_exactly(agent, struct.unpack(">I", read_exactly(agent, 4))[0]))
-            coordinator.sendall(struct.pack(">I", len(frame)) + frame)
+        self.relay(agent, coordinator, REPORTS, self.lie_in)
 
-    def changed(self, frame):
-        protocol = TCompactProtocol if frame[0] == COMPACT else TBinaryProtocol
-        incoming = protocol(TMemoryBuffer(frame))
-        name, kind, number = incoming.readMessageBegin()
-        if name not in REPORTS:
-            return frame
-        call = REPORTS[name]()
-        call.read(incoming)
+    @staticmethod
+    def relay(here, there, structs, change):
+        while True:
+            frame = changed(read_exactly(here, struct.unpack(">I", read_exactly(here, 4))[0]), structs, change)
+            there.sendall(struct.pack(">I", len(frame)) + frame)
+
+    def stay(self, result):
+        """A coordinator that leads but has not loaded yet sends its agents to itself: they would go around this one."""
+        if result.success is not None and result.success.leader:
+            result.success.leader = self.address
+
+    def lie_in(self, call):
         report = call.report
         with self.lock:
             for sample in report.samples or ():
@@ -105,9 +126,3 @@ class LyingAgents:
                     sample.monotonic_ms = self.lie(report.node, metrics, sample.monotonic_ms)
                 sample.metrics = [Metric(*metric) for metric in metrics.items()]
             self.samples[report.node] = self.samples.get(report.node, 0) + len(report.samples or ())
-        buffer = TMemoryBuffer()
-        outgoing = protocol(buffer)
-        outgoing.writeMessageBegin(name, kind, number)
-        call.write(outgoing)
-        outgoing.writeMessageEnd()
-        return buffer.getvalue()

@@ -80,7 +80,9 @@ class NodeImpl : public Node {
   void RetireTakeover();
   void Adopt(const VersionedChain& chain);
   void BecomePrimary(const Chain& chain);
-  void SealBelow(const VersionedChain& chain);
+  void SealBelow(const Chain& chain);
+  void MeetDisks(const EpochEntry& epoch);
+  void SealDisk(const SealRequest& request);
   void OnReplayerChanged();
   void OnReplayFailed(const Status& why);
   void OnChain(const VersionedChain& chain);
@@ -88,6 +90,8 @@ class NodeImpl : public Node {
   void OnFenced(const FencedReport& report);
   void OnApplied(Lsn lsn);
   void SetOwnerEndpoint(const std::string& endpoint);
+  void PromotionBegins();
+  void PromotionHoldEnds();
 
   // checkpoints.cc
   using CheckpointCallback = std::function<void(Result<CheckpointInfo>)>;
@@ -127,12 +131,15 @@ class NodeImpl : public Node {
   std::string service_;
   LogId log_;
   AttemptId attempt_;                // drawn by PREPARE
+  Epoch met_epoch_;                  // whose disks were looked up and connected to
   std::optional<EpochEntry> epoch_;  // ours, when primary
   StatusCallback follow_done_;       // a FOLLOW that is still loading
   StatusCallback takeover_done_;
   bool adopting_ = false;
   bool replay_for_takeover_ = false;  // it followed nothing when TAKE_OVER came
   bool handing_over_ = false;
+  bool promotion_told_ = false;  // OnPromotionBegins was called, and nothing since
+  EventLoop::TimerId promotion_timer_ = 0;
   std::string waiting_;                      // what the takeover, or our sealed epoch, waits for
   std::optional<std::pair<Lsn, Lsn>> lost_;  // in the last takeover
   uint64_t replayed_ = 0;

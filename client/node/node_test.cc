@@ -115,6 +115,7 @@ class Listener : public RoleListener {
     Say("not primary, " + owner + (drained ? ", drained" : ", lost"));
   }
   void OnHandoverBegins() override { Say("handover begins"); }
+  void OnPromotionBegins() override { Say("promotion begins"); }
   void OnStop() override { Say("stop"); }
 
   // The next thing said that was not yet taken; empty after half a minute.
@@ -192,6 +193,7 @@ class NodeTest : public ::testing::Test {
     p_.Start();
     q_.Start();
     ASSERT_TRUE(p_.TakeOver(0).ok());
+    EXPECT_EQ(p_.listener.Next(), "promotion begins");
     EXPECT_EQ(p_.listener.Next(), "primary of orders at 0");
     AppendMany(p_, records);
     q_.Follow();
@@ -234,6 +236,7 @@ TEST_F(NodeTest, StartsWarmAndBecomesPrimaryOfANewLog) {
   EXPECT_FALSE(p_.node->MayServe());
 
   ASSERT_TRUE(p_.TakeOver(0).ok());
+  EXPECT_EQ(p_.listener.Next(), "promotion begins");
   EXPECT_EQ(p_.listener.Next(), "primary of orders at 0");
   EXPECT_EQ(p_.node->role(), Role::kPrimary);
   AppendMany(p_, 20);
@@ -274,6 +277,7 @@ TEST_F(NodeTest, APlannedMoveLosesNothing) {
 
   EXPECT_EQ(p_.listener.Next(), "handover begins");
   EXPECT_EQ(p_.listener.Next(), "not primary, " + q_.endpoint + ", drained");
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
   EXPECT_EQ(q_.listener.Next(), "primary of orders at 200");
   EXPECT_EQ(q_.state.state(), Expected());
   AppendMany(q_, 10);
@@ -299,6 +303,7 @@ TEST_F(NodeTest, AMoveWithoutMirroringIsAdoptedByTakeOver) {
   handover.endpoint = q_.endpoint;
   ASSERT_TRUE(p_.Carry(handover).ok());
   ASSERT_TRUE(q_.TakeOver(1).ok());
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
   EXPECT_EQ(q_.listener.Next(), "primary of orders at 30");
   AppendMany(q_, 5);
   EXPECT_EQ(q_.agent.last_report().epoch, Epoch(2)) << "adopted, not opened once more";
@@ -311,6 +316,7 @@ TEST_F(NodeTest, AMirroringSpareTakesOverWhenThePrimaryIsGone) {
   p_.node.reset();
   const Status taken = q_.TakeOver(1);
   ASSERT_TRUE(taken.ok()) << taken.ToString();
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
   EXPECT_EQ(q_.listener.Next(), "primary of orders at 200");
   EXPECT_EQ(q_.state.state(), Expected());
   AppendMany(q_, 10);
@@ -320,6 +326,7 @@ TEST_F(NodeTest, ADeposedPrimaryStopsAndStartsOver) {
   StartPair(50);
   const int resets = p_.state.resets();
   ASSERT_TRUE(q_.TakeOver(1).ok());
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
   EXPECT_EQ(q_.listener.Next(), "primary of orders at 50");
   // It learns by itself, from the next thing that it sends or asks.
   EXPECT_EQ(p_.listener.Next(), "not primary, " + q_.endpoint + ", lost");
@@ -331,6 +338,30 @@ TEST_F(NodeTest, ADeposedPrimaryStopsAndStartsOver) {
   p_.WaitApplied(60);
   EXPECT_EQ(p_.state.state(), Expected());
   EXPECT_GT(p_.state.resets(), resets);
+}
+
+TEST_F(NodeTest, APromotionThatIsRefusedHoldsNobody) {
+  StartPair(50);
+  EXPECT_EQ(q_.TakeOver(0).code(), StatusCode::kFenced) << "the log is at epoch 1";
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
+  EXPECT_EQ(q_.listener.Next(), "not primary, " + p_.endpoint + ", drained");
+  AppendMany(p_, 10);
+  q_.WaitApplied(60);
+}
+
+TEST_F(NodeTest, APromotionThatTakesLongHoldsNobodyAndEndsAllTheSame) {
+  StartPair(50);
+  p_.node.reset();
+  cluster_.StopLogServer(0);
+  Command command = Make(CommandKind::kTakeOver);
+  command.epoch = Epoch(1);
+  const int64_t id = q_.agent.Send(command);
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
+  EXPECT_EQ(q_.listener.Next(), "not primary, " + p_.endpoint + ", drained");
+  cluster_.StartLogServer(0);
+  ASSERT_TRUE(q_.agent.ResultOf(id).ok());
+  EXPECT_EQ(q_.listener.Next(), "primary of orders at 50");
+  AppendMany(q_, 10);
 }
 
 TEST_F(NodeTest, AWarmNodeTakesOverFromCheckpointAndLog) {
@@ -345,6 +376,7 @@ TEST_F(NodeTest, AWarmNodeTakesOverFromCheckpointAndLog) {
   q_.Start();
   const Status taken = q_.TakeOver(1);
   ASSERT_TRUE(taken.ok()) << taken.ToString();
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
   EXPECT_EQ(q_.listener.Next(), "primary of orders at 600");
   EXPECT_EQ(q_.state.loads(), 1);
   EXPECT_EQ(q_.state.state(), Expected());

@@ -10,6 +10,7 @@ namespace {
 
 // A handover that cannot drain in this time is given up; the epoch goes on.
 constexpr int64_t kDrainNsMax = 2 * kNsPerSecond;
+constexpr int64_t kSealBelowNs = 20 * kNsPerMs;
 
 Status WrongRole(const char* needed) { return {StatusCode::kFailedPrecondition, std::string("only a ") + needed}; }
 
@@ -52,6 +53,7 @@ void NodeImpl::StartReplayer(LogId log) {
   queue_->DropRecords();
   log_ = log;
   attempt_ = AttemptId();
+  met_epoch_ = Epoch();
   ReplayerOptions options;
   options.holder = node_name_;
   options.hold_bytes_max = options_.mirror_hold_bytes_max;
@@ -127,7 +129,43 @@ void NodeImpl::OnChain(const VersionedChain& chain) {
   const EpochEntry* last = chain.chain.last();
   if (last == nullptr) return;
   if (role() != Role::kPrimary) SetOwnerEndpoint(last->owner.endpoint);
+  if (last->epoch != met_epoch_) MeetDisks(*last);
   if (!attempt_.none() && last->attempt == attempt_ && !last->closed()) Adopt(chain);
+}
+
+// A takeover will seal them, and the next epoch most likely go on with them: their addresses and connections are had
+// before clients wait for it. Epoch 0: seals nothing.
+void NodeImpl::MeetDisks(const EpochEntry& epoch) {
+  met_epoch_ = epoch.epoch;
+  for (const ReplicaRef& replica : epoch.disks) SealDisk({log_, replica.disk, Epoch(0)});
+}
+
+// Whatever it answers.
+void NodeImpl::SealDisk(const SealRequest& request) {
+  cluster_->AddressOf(request.disk, [this, request](const Result<std::string>& address) {
+    if (!address.ok()) return;
+    cluster_->LogServer(*address, Traffic::kAppend)
+        ->Seal(request, cluster_->rpc_timeout_ms(), [](const Result<SealResponse>&) {});
+  });
+}
+
+// ---- clients that come too early
+
+void NodeImpl::PromotionBegins() {
+  if (std::exchange(promotion_told_, true)) return;
+  listener_thread_.Run([this] { listener_->OnPromotionBegins(); });
+  promotion_timer_ = runtime_.loop()->At(runtime_.Now() + RoleListener::kPromotionHoldMs * kNsPerMs, [this] {
+    promotion_timer_ = 0;
+    PromotionHoldEnds();
+  });
+}
+
+// Without a role: whoever was held is sent on, or told that there is no primary.
+void NodeImpl::PromotionHoldEnds() {
+  if (!std::exchange(promotion_told_, false)) return;
+  runtime_.loop()->Cancel(promotion_timer_);
+  promotion_timer_ = 0;
+  listener_thread_.Run([this, endpoint = owner_endpoint()] { listener_->OnNotPrimary(endpoint, /*drained=*/true); });
 }
 
 // ---- a planned move
@@ -174,15 +212,9 @@ void NodeImpl::DrainAndMove(const Command& command, const VersionedChain& chain,
   });
 }
 
-// A word from the old writer that the next epoch is ours. The chain decides.
+// A word from the old writer that the next epoch is ours. The chain decides, which the follower reads now.
 void NodeImpl::OnNextOwner(const AttemptId& attempt) {
-  if (attempt_.none() || attempt != attempt_ || !replayer_) return;
-  Chains(log_)->Read([this, attempt](const Result<VersionedChain>& chain) {
-    // Not there (yet), or not readable: the follower sees it later, or TAKE_OVER adopts.
-    if (!chain.ok() || !replayer_ || attempt != attempt_) return;
-    replayer_->UseChain(*chain);
-    OnChain(*chain);
-  });
+  if (!attempt_.none() && attempt == attempt_) PromotionBegins();
 }
 
 // The chain's last epoch is ours, handed over: apply all that lies below it, then serve.
@@ -191,22 +223,19 @@ void NodeImpl::Adopt(const VersionedChain& chain) {
   adopting_ = true;
   lost_.reset();
   role_.store(Role::kPromoting, std::memory_order_release);
-  SealBelow(chain);
+  PromotionBegins();
+  SealBelow(chain.chain);
   replayer_->WhenApplied(chain.chain.last()->first_lsn - 1, [this, chain = chain.chain] { BecomePrimary(chain); });
 }
 
-// The closed epoch's disks are told so; nobody waits for it.
-void NodeImpl::SealBelow(const VersionedChain& chain) {
-  if (chain.chain.epochs.size() < 2) return;
-  const EpochEntry& closed = chain.chain.epochs[chain.chain.epochs.size() - 2];
-  for (const ReplicaRef& replica : closed.disks) {
-    const SealRequest request{chain.chain.log, replica.disk, closed.epoch};
-    cluster_->AddressOf(replica.disk, [this, request](Result<std::string> address) {
-      if (!address.ok()) return;
-      cluster_->LogServer(*address, Traffic::kAppend)
-          ->Seal(request, cluster_->rpc_timeout_ms(), [](Result<SealResponse>) {});
-    });
-  }
+// The closed epoch's disks are told so; nobody waits for it. A moment later: clients wait for the first append, whose
+// sync would come behind that of the seal.
+void NodeImpl::SealBelow(const Chain& chain) {
+  if (chain.epochs.size() < 2) return;
+  runtime_.loop()->At(runtime_.Now() + kSealBelowNs,
+                      [this, log = chain.log, closed = chain.epochs[chain.epochs.size() - 2]] {
+                        for (const ReplicaRef& replica : closed.disks) SealDisk({log, replica.disk, closed.epoch});
+                      });
 }
 
 void NodeImpl::BecomePrimary(const Chain& chain) {
@@ -223,6 +252,9 @@ void NodeImpl::BecomePrimary(const Chain& chain) {
   checkpoint_bytes_ = writer_->sent_bytes();
   SetOwnerEndpoint(options_.endpoint);
   role_.store(Role::kPrimary, std::memory_order_release);
+  promotion_told_ = false;
+  runtime_.loop()->Cancel(promotion_timer_);
+  promotion_timer_ = 0;
   listener_thread_.Run(
       [this, service = service_, applied = epoch.first_lsn - 1] { listener_->OnPrimary(service, applied); });
   ScheduleCheckpoints();
@@ -256,6 +288,7 @@ void NodeImpl::TakeOver(const Command& command, StatusCallback done) {
   service_ = command.service;
   const AttemptId prepared = replayer_ && log_ == command.log ? attempt_ : AttemptId();
   role_.store(Role::kPromoting, std::memory_order_release);
+  PromotionBegins();
   replay_for_takeover_ = !replayer_ || log_ != command.log;
   if (replay_for_takeover_) StartReplayer(command.log);  // loads while the takeover runs
   agent_->ReportNow();
@@ -303,6 +336,7 @@ void NodeImpl::MoveDisks(const Command& command, StatusCallback done) {
 // It failed: a spare that followed before goes on following, if its replay is well.
 void NodeImpl::FinishTakeover(const Status& status, bool keep_following) {
   RetireTakeover();
+  PromotionHoldEnds();
   adopting_ = false;
   waiting_.clear();
   if (keep_following && !replay_for_takeover_) {

@@ -155,6 +155,8 @@ void Cluster::AddressOf(const DiskId& disk, AddressCallback done) {
   });
 }
 
+void Cluster::Learn(const DiskId& disk, const std::string& address) { addresses_[disk] = address; }
+
 void Cluster::Forget(const DiskId& disk) { addresses_.erase(disk); }
 
 LogServiceClient* Cluster::LogServer(const std::string& address, Traffic traffic) {

@@ -55,6 +55,8 @@ class Cluster {
   // Where the server of `disk` listens. Cached until Forget; kNotFound when no such disk was ever registered.
   using AddressCallback = std::function<void(Result<std::string>)>;
   void AddressOf(const DiskId& disk, AddressCallback done);
+  // As the metadata just said.
+  void Learn(const DiskId& disk, const std::string& address);
   // The address did not work, or another disk answered there: ask the metadata again next time.
   void Forget(const DiskId& disk);
 

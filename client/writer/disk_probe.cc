@@ -37,6 +37,7 @@ struct DiskProbe::Impl : std::enable_shared_from_this<DiskProbe::Impl> {
               if (!entry.ok()) continue;
               self->listed.push_back(
                   {{entry->disk, entry->node}, entry->address, entry->zone, entry->state != DiskState::kActive});
+              cluster->Learn(entry->disk, entry->address);
               // What is retired cannot take a new epoch.
               if (entry->state != DiskState::kRetired) disks.push_back(self->listed.back());
             }

@@ -24,8 +24,8 @@ DataService::DataService(DataServiceOptions options, Executor* executor, KvState
 Execution DataService::Execute(const CommandSpec& spec, std::span<const std::string_view> args,
                                std::string_view wanted_service, std::string* reply) {
   Execution execution;
-  if (state_ == State::kHandingOver) {
-    // Reads wait as well: the new owner may be serving already when this side hears of it.
+  if (state_ == State::kHandingOver || state_ == State::kPromoting) {
+    // Reads wait as well: the new owner may be serving already when the old one hears of it.
     execution.held = true;
     return execution;
   }
@@ -249,6 +249,14 @@ void DataService::OnHandoverBegins() {
   executor_->RunAndWait([this] {
     if (state_ == State::kPrimary) {
       state_ = State::kHandingOver;
+    }
+  });
+}
+
+void DataService::OnPromotionBegins() {
+  executor_->RunAndWait([this] {
+    if (state_ == State::kNotPrimary) {
+      state_ = State::kPromoting;
     }
   });
 }

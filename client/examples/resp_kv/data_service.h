@@ -68,6 +68,7 @@ class DataService : public RoleListener {
   void OnPrimary(const std::string& service, Lsn applied) override;
   void OnNotPrimary(const std::string& owner_endpoint, bool drained) override;
   void OnHandoverBegins() override;
+  void OnPromotionBegins() override;
   void OnStop() override;
 
   // What a client is told whose write was executed here and not acknowledged.
@@ -77,7 +78,7 @@ class DataService : public RoleListener {
       "CLUSTERDOWN this server was replaced while the reply waited for the log; ask the new owner";
 
  private:
-  enum class State { kNotPrimary, kPrimary, kHandingOver, kLost };
+  enum class State { kNotPrimary, kPromoting, kPrimary, kHandingOver, kLost };
 
   bool AppendEffects(Execution* execution, std::string* refusal);
   void Redirect(const CommandSpec& spec, std::span<const std::string_view> args, std::string* reply) const;

@@ -258,6 +258,25 @@ TEST_F(ServerTest, HoldsEverythingDuringAHandoverAndThenRedirectsOrGoesOn) {
   EXPECT_EQ(node_.Records(), 2u);
 }
 
+TEST_F(ServerTest, HoldsWhoComesToASpareThatIsAboutToBecomeThePrimary) {
+  TestClient client(server_->port());
+  EXPECT_THAT(client.Ask("SET k 1"), StartsWith("-CLUSTERDOWN"));
+  server_->data()->OnPromotionBegins();
+  client.Send("SET k 1\r\nGET k\r\n");
+  EXPECT_FALSE(client.Readable(20));
+  server_->data()->OnNotPrimary("10.0.0.7:7001", true);  // it takes too long, or came to nothing
+  const std::string moved = "-MOVED " + std::to_string(HashSlot("k")) + " 10.0.0.7:7001\r\n";
+  EXPECT_EQ(client.ReadUntil(moved + moved), moved + moved);
+  server_->data()->OnPromotionBegins();
+  client.Send("SET k 2\r\nGET k\r\n");
+  EXPECT_FALSE(client.Readable(20));
+  EXPECT_EQ(node_.Records(), 0u);
+  BecomePrimary();
+  EXPECT_EQ(client.ReadUntil("2\r\n"), "+OK\r\n$1\r\n2\r\n");
+  server_->data()->OnPromotionBegins();  // late: it is the primary already
+  EXPECT_EQ(client.Ask("SET k 3"), "+OK\r\n");
+}
+
 TEST_F(ServerTest, SaysThatTheOutcomeIsUnknownWhenItIsDeposed) {
   BecomePrimary();
   TestClient writer(server_->port());

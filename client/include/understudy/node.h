@@ -18,15 +18,15 @@ enum class Role : int { kWarm = 0, kLoading, kReplaying, kMirroring, kPromoting,
 std::string_view RoleName(Role role);
 
 struct NodeOptions {
-  std::string agent;             // Unix socket of the agent; empty: the environment's UNDERSTUDY_AGENT
-  std::string cluster;           // empty: the environment's UNDERSTUDY_CLUSTER, or "understudy"
-  std::string node;              // this node's name; empty: the environment's UNDERSTUDY_NODE
-  std::string endpoint;          // "host:port" where this application's clients reach it
-  bool apply_on_primary = false; // Apply() is called for the primary's own records too, after commit
-  bool parallel_apply = false;   // Apply() may be called from several threads for different keys
-  int replay_lanes = 2;          // threads for parallel_apply, 1 to 64
-  size_t inflight_bytes_max = 64u << 20;    // appended, not yet acknowledged
-  size_t mirror_hold_bytes_max = 64u << 20; // pushed by the primary, not yet committed; beyond: back to the log
+  std::string agent;                         // Unix socket of the agent; empty: the environment's UNDERSTUDY_AGENT
+  std::string cluster;                       // empty: the environment's UNDERSTUDY_CLUSTER, or "understudy"
+  std::string node;                          // this node's name; empty: the environment's UNDERSTUDY_NODE
+  std::string endpoint;                      // "host:port" where this application's clients reach it
+  bool apply_on_primary = false;             // Apply() is called for the primary's own records too, after commit
+  bool parallel_apply = false;               // Apply() may be called from several threads for different keys
+  int replay_lanes = 2;                      // threads for parallel_apply, 1 to 64
+  size_t inflight_bytes_max = 64u << 20;     // appended, not yet acknowledged
+  size_t mirror_hold_bytes_max = 64u << 20;  // pushed by the primary, not yet committed; beyond: back to the log
   int64_t self_fence_ms = 1000;
   // Primary that applies its records itself (apply_on_primary false): runs `fn` on the thread that appends,
   // between two records, so that TakeSnapshot sees exactly what was appended. Required then.
@@ -46,6 +46,10 @@ class RoleListener {
   virtual void OnNotPrimary(const std::string& owner_endpoint, bool drained) = 0;
   // A handover has begun: hold new writes until OnPrimary or OnNotPrimary follows.
   virtual void OnHandoverBegins() {}
+  // This spare is about to become the primary: clients that come already are best held until OnPrimary or OnNotPrimary
+  // follows. It does within kPromotionHoldMs; a promotion that takes longer may still end with OnPrimary.
+  virtual void OnPromotionBegins() {}
+  static constexpr int64_t kPromotionHoldMs = 200;
   // The agent asks the process to end. Return from main() soon.
   virtual void OnStop() = 0;
 };
@@ -68,7 +72,7 @@ class Node {
   virtual bool MayServe() const = 0;
 
   virtual Role role() const = 0;
-  virtual Lsn applied() const = 0;   // spare: replayed up to; primary: committed up to
+  virtual Lsn applied() const = 0;                 // spare: replayed up to; primary: committed up to
   virtual std::string owner_endpoint() const = 0;  // of the service's primary, as last heard; may be empty
 
   // A health metric of the application's own; predictors see it as "app.NAME". NaN removes it.

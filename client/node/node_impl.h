@@ -79,7 +79,7 @@ class NodeImpl : public Node {
   void RetireReplayer();
   void RetireTakeover();
   void Adopt(const VersionedChain& chain);
-  void BecomePrimary(const Chain& chain);
+  void BecomePrimary(const VersionedChain& chain);
   void SealBelow(const Chain& chain);
   void MeetDisks(const EpochEntry& epoch);
   void SealDisk(const SealRequest& request);

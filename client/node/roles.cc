@@ -225,7 +225,7 @@ void NodeImpl::Adopt(const VersionedChain& chain) {
   role_.store(Role::kPromoting, std::memory_order_release);
   PromotionBegins();
   SealBelow(chain.chain);
-  replayer_->WhenApplied(chain.chain.last()->first_lsn - 1, [this, chain = chain.chain] { BecomePrimary(chain); });
+  replayer_->WhenApplied(chain.chain.last()->first_lsn - 1, [this, chain] { BecomePrimary(chain); });
 }
 
 // The closed epoch's disks are told so; nobody waits for it. A moment later: clients wait for the first append, whose
@@ -238,8 +238,8 @@ void NodeImpl::SealBelow(const Chain& chain) {
                       });
 }
 
-void NodeImpl::BecomePrimary(const Chain& chain) {
-  const EpochEntry& epoch = *chain.last();
+void NodeImpl::BecomePrimary(const VersionedChain& chain) {
+  const EpochEntry& epoch = *chain.chain.last();
   epoch_ = epoch;
   RetireReplayer();
   RetireTakeover();
@@ -255,8 +255,16 @@ void NodeImpl::BecomePrimary(const Chain& chain) {
   promotion_told_ = false;
   runtime_.loop()->Cancel(promotion_timer_);
   promotion_timer_ = 0;
-  listener_thread_.Run(
-      [this, service = service_, applied = epoch.first_lsn - 1] { listener_->OnPrimary(service, applied); });
+  const auto serve = [this, service = service_, applied = epoch.first_lsn - 1] {
+    listener_thread_.Run([this, service, applied] { listener_->OnPrimary(service, applied); });
+  };
+  if (writer_->MayServe()) {
+    serve();
+  } else {  // the chain was read long ago; without an answer MayServe stays false, and says so
+    writer_->ReadBarrier([this, serve](const Status& heard) {
+      if (heard.code() != StatusCode::kFenced && !closing_) serve();
+    });
+  }
   ScheduleCheckpoints();
   // Our state may hold some of what the log has lost: from the checkpoint others get it, too.
   if (lost_) BeginCheckpoint([](const Result<CheckpointInfo>&) {});
@@ -317,7 +325,7 @@ void NodeImpl::OnTakeover(const TakeoverResult& result) {
                            " to " + std::to_string(lost_->second.value()) + " were given up");
   }
   replayer_->UseChain(result.chain);
-  replayer_->WhenApplied(result.last_lsn, [this, chain = result.chain.chain] { BecomePrimary(chain); });
+  replayer_->WhenApplied(result.last_lsn, [this, chain = result.chain] { BecomePrimary(chain); });
 }
 
 void NodeImpl::SetWaiting(const std::string& text) {

@@ -1,5 +1,6 @@
 #include "client/rpc/chain_store.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -14,8 +15,16 @@ constexpr int64_t kEditPauseNs = 10 * kNsPerMs;
 ChainStore::ChainStore(Cluster* cluster, LogId log)
     : cluster_(cluster), log_(log), key_(LogKey(cluster->name(), log.value())) {}
 
+// Two calls may overlap: of the same version the later beginning counts.
+void ChainStore::Saw(uint64_t version, Instant began) {
+  if (version < seen_version_) return;
+  seen_at_ = version == seen_version_ ? std::max(seen_at_, began) : began;
+  seen_version_ = version;
+}
+
 void ChainStore::Read(ReadCallback done) {
-  cluster_->Get(key_, [done = std::move(done)](Result<std::optional<MetadataEntry>> entry) {
+  const Instant began = cluster_->loop()->clock()->Now();
+  cluster_->Get(key_, [this, began, done = std::move(done)](Result<std::optional<MetadataEntry>> entry) {
     if (!entry.ok()) return done(entry.status());
     VersionedChain value;
     if (entry->has_value()) {
@@ -23,6 +32,7 @@ void ChainStore::Read(ReadCallback done) {
       if (!chain.ok()) return done(chain.status().WithContext((*entry)->key));
       value.version = (*entry)->version;
       value.chain = std::move(chain).value();
+      Saw(value.version, began);
     }
     done(std::move(value));
   });
@@ -41,7 +51,9 @@ void ChainStore::Perform(const ChainOp& op, std::function<void(const ChainReadDo
     return;
   }
   cluster_->CompareAndSwap(key_, op.expected_version, EncodeChain(op.chain),
-                           [token = op.token, cas_done = std::move(cas_done)](Result<uint64_t> version) {
+                           [this, began = cluster_->loop()->clock()->Now(), token = op.token,
+                            cas_done = std::move(cas_done)](Result<uint64_t> version) {
+                             if (version.ok()) Saw(*version, began);
                              ChainCasDone done;
                              done.token = token;
                              done.status = version.status();

@@ -25,6 +25,10 @@ class ChainStore {
   using ReadCallback = std::function<void(Result<VersionedChain>)>;
   void Read(ReadCallback done);
 
+  // When a call began that has shown the log at `version`: until then, at least, it was the chain. Instant() when
+  // another version has been seen since.
+  Instant SeenAt(uint64_t version) const { return version == seen_version_ ? seen_at_ : Instant(); }
+
   // A ChainOp of a core. Exactly one of the two is called.
   void Perform(const ChainOp& op, std::function<void(const ChainReadDone&)> read_done,
                std::function<void(const ChainCasDone&)> cas_done);
@@ -37,10 +41,13 @@ class ChainStore {
 
  private:
   void TryEdit(Change change, ReadCallback done, int tries_left);
+  void Saw(uint64_t version, Instant began);
 
   Cluster* const cluster_;
   const LogId log_;
   const std::string key_;
+  uint64_t seen_version_ = 0;
+  Instant seen_at_;
 };
 
 }  // namespace understudy

@@ -113,7 +113,7 @@ class LogImpl : public Log {
           [this, done](const TakeoverResult& result) {
             runtime_.loop()->Post([this] { takeover_.reset(); });
             if (!result.status.ok()) return done(Refused(result));
-            writer_.Begin(chains_.get(), result.chain.chain);
+            writer_.Begin(chains_.get(), result.chain);
             done(result.last_lsn);
           },
           nullptr);

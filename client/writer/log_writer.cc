@@ -232,13 +232,17 @@ void LogWriter::Impl::Over(const Status& why) {
 
 // ---- what the owner calls, strand held
 
-void LogWriter::Begin(ChainStore* chains, const Chain& chain) {
+void LogWriter::Begin(ChainStore* chains, const VersionedChain& versioned) {
   Impl& impl = *impl_;
+  const Chain& chain = versioned.chain;
   const EpochEntry& entry = *chain.last();
   UNDERSTUDY_CHECK(!impl.open && !entry.closed());
   impl.chains = chains;
   ++impl.generation;
-  impl.writer = std::make_unique<Writer>(impl.options.core, chains->log(), entry, impl.runtime->Now());
+  // What is older than the self-fence is as good as never.
+  const Instant oldest(impl.runtime->Now().ns() - impl.options.core.self_fence_ms * kNsPerMs);
+  const Instant seen_at = std::max(chains->SeenAt(versioned.version), oldest);
+  impl.writer = std::make_unique<Writer>(impl.options.core, chains->log(), entry, seen_at);
   impl.inbox.clear();
   impl.replicas.clear();
   impl.replicas_epoch = Epoch(0);

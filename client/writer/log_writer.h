@@ -62,8 +62,9 @@ class LogWriter {
 
   // ---- strand held
   // Begins to write the last epoch of `chain`, which is open and ours. Not while it writes already. Where the epoch has
-  // fewer disks than the log wants, or lost one, it Moves to more by itself when they are there.
-  void Begin(ChainStore* chains, const Chain& chain);
+  // fewer disks than the log wants, or lost one, it Moves to more by itself when they are there. MayServe counts from
+  // when `chains` saw this chain: a process that was stopped since then, or replayed for long, asks the disks first.
+  void Begin(ChainStore* chains, const VersionedChain& chain);
   bool writing() const;
   // Ends it on our side: whatever is unanswered gets kCancelled.
   void Close();

@@ -79,9 +79,16 @@ Status NodeImpl::Connect(const Command& command) {
   options.cluster = command.cluster;
   options.coordinators = command.coordinators;
   options.name = node_name_;
-  auto port = std::make_unique<MirrorPort>(runtime_.loop(), command.cluster, [this](MirrorPush push) {
-    if (replayer_ && push.log == log_) replayer_->Mirror(push);
-  });
+  MirrorEvents stream;
+  stream.push = [this](MirrorPush push) {
+    if (!replayer_ || push.log != log_) return false;
+    replayer_->Mirror(std::move(push));
+    return true;
+  };
+  stream.broken = [this] {
+    if (replayer_) replayer_->MirrorBroken();
+  };
+  auto port = std::make_unique<MirrorPort>(runtime_.loop(), command.cluster, std::move(stream));
   UNDERSTUDY_RETURN_IF_ERROR(port->Listen(HostOf(options_.endpoint)).WithContext("listening for the mirror stream"));
   mirror_port_ = std::move(port);
   cluster_ = std::make_unique<Cluster>(runtime_.loop(), std::move(options));

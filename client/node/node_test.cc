@@ -200,11 +200,21 @@ class NodeTest : public ::testing::Test {
     q_.agent.WaitFor([&](const AppReport& report) { return report.caught_up; });
   }
   // And mirrors to it.
-  void Mirror() {
+  void Mirror() { Mirror(p_, q_); }
+  static void Mirror(Instance& primary, Instance& spare) {
     Command mirror = Make(CommandKind::kMirrorTo);
-    mirror.address = q_.agent.last_report().mirror_address;
-    ASSERT_TRUE(p_.Carry(mirror).ok());
-    q_.agent.WaitFor([](const AppReport& report) { return report.role == AppRole::kMirroring; });
+    mirror.address = spare.agent.last_report().mirror_address;
+    ASSERT_TRUE(primary.Carry(mirror).ok());
+    spare.agent.WaitFor([](const AppReport& report) { return report.role == AppRole::kMirroring; });
+  }
+  static Status HandOver(Instance& primary, Instance& spare) {
+    const Status prepared = spare.Carry(Make(CommandKind::kPrepare));
+    if (!prepared.ok()) return prepared;
+    Command handover = Make(CommandKind::kHandover);
+    handover.attempt = spare.agent.WaitFor([](const AppReport& report) { return !report.attempt.none(); }).attempt;
+    handover.node = spare.options.node;
+    handover.endpoint = spare.endpoint;
+    return primary.Carry(handover);
   }
   void AppendMany(Instance& instance, int records) {
     for (int i = 0; i < records; ++i) {
@@ -266,13 +276,7 @@ TEST_F(NodeTest, APlannedMoveLosesNothing) {
   StartPair(100);
   Mirror();
   AppendMany(p_, 100);
-  ASSERT_TRUE(q_.Carry(Make(CommandKind::kPrepare)).ok());
-  const AppReport prepared = q_.agent.WaitFor([](const AppReport& report) { return !report.attempt.none(); });
-  Command handover = Make(CommandKind::kHandover);
-  handover.attempt = prepared.attempt;
-  handover.node = "q";
-  handover.endpoint = q_.endpoint;
-  const Status moved = p_.Carry(handover);
+  const Status moved = HandOver(p_, q_);
   ASSERT_TRUE(moved.ok()) << moved.ToString();
 
   EXPECT_EQ(p_.listener.Next(), "handover begins");
@@ -293,15 +297,34 @@ TEST_F(NodeTest, APlannedMoveLosesNothing) {
   EXPECT_EQ(p_.state.state(), Expected());
 }
 
+// Nobody was restarted in between: what the first term of the primary left behind is not in the way of its second.
+TEST_F(NodeTest, AServiceThatComesBackIsMirroredAgain) {
+  StartPair(10);
+  Mirror(p_, q_);
+  ASSERT_TRUE(HandOver(p_, q_).ok());
+  EXPECT_EQ(q_.listener.Next(), "promotion begins");
+  EXPECT_EQ(q_.listener.Next(), "primary of orders at 10");
+  p_.Follow();
+  p_.WaitApplied(10);
+  Mirror(q_, p_);
+  AppendMany(q_, 5);
+  ASSERT_TRUE(HandOver(q_, p_).ok());
+  EXPECT_EQ(p_.listener.Next(), "handover begins");
+  EXPECT_EQ(p_.listener.Next(), "not primary, " + q_.endpoint + ", drained");
+  EXPECT_EQ(p_.listener.Next(), "promotion begins");
+  EXPECT_EQ(p_.listener.Next(), "primary of orders at 15");
+  q_.Follow();
+  q_.WaitApplied(15);
+  Mirror(p_, q_);
+  AppendMany(p_, 5);
+  q_.WaitApplied(20);
+  EXPECT_EQ(q_.state.state(), Expected());
+}
+
 TEST_F(NodeTest, AMoveWithoutMirroringIsAdoptedByTakeOver) {
   StartPair(30);
-  ASSERT_TRUE(q_.Carry(Make(CommandKind::kPrepare)).ok());
-  const AppReport prepared = q_.agent.WaitFor([](const AppReport& report) { return !report.attempt.none(); });
-  Command handover = Make(CommandKind::kHandover);
-  handover.attempt = prepared.attempt;
-  handover.node = "q";
-  handover.endpoint = q_.endpoint;
-  ASSERT_TRUE(p_.Carry(handover).ok());
+  const Status moved = HandOver(p_, q_);
+  ASSERT_TRUE(moved.ok()) << moved.ToString();
   ASSERT_TRUE(q_.TakeOver(1).ok());
   EXPECT_EQ(q_.listener.Next(), "promotion begins");
   EXPECT_EQ(q_.listener.Next(), "primary of orders at 30");

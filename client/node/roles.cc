@@ -62,6 +62,7 @@ void NodeImpl::StartReplayer(LogId log) {
   events.failed = [this](const Status& why) { OnReplayFailed(why); };
   events.chain = [this](const VersionedChain& chain) { OnChain(chain); };
   events.next_owner = [this](const AttemptId& attempt) { OnNextOwner(attempt); };
+  events.mirror_lost = [this](const Status& why) { mirror_port_->EndStream(why); };
   replayer_ = std::make_unique<Replayer>(&runtime_, cluster_.get(), Chains(log), queue_.get(), state_machine_,
                                          std::move(options), std::move(events));
   if (role() != Role::kPromoting) SetRole(Role::kLoading);

@@ -108,6 +108,7 @@ struct Replayer::Impl : std::enable_shared_from_this<Replayer::Impl> {
     };
     sink.chain = [this](const VersionedChain& newer) { events.chain(newer); };
     sink.next_owner = [this](const AttemptId& attempt) { events.next_owner(attempt); };
+    sink.mirror_lost = [this](const Status& why) { events.mirror_lost(why); };
     sink.stepped = [this] { AfterStep(); };
     ready_at = loaded;
     tailer = std::make_unique<Tailer>(cluster, chains, follow, std::move(sink));
@@ -223,9 +224,13 @@ void Replayer::Stop() {
 
 void Replayer::Start() { impl_->PinAndLoad(); }
 
-void Replayer::Mirror(const MirrorPush& push) {
+void Replayer::Mirror(MirrorPush push) {
   if (!impl_->tailer) return;  // loading: the log has it
-  impl_->tailer->Mirror(push);
+  impl_->tailer->Mirror(std::move(push));
+}
+
+void Replayer::MirrorBroken() {
+  if (impl_->tailer) impl_->tailer->MirrorBroken();
 }
 
 void Replayer::UseChain(const VersionedChain& chain) {

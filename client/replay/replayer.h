@@ -27,6 +27,7 @@ struct ReplayerEvents {
   std::function<void(const Status&)> failed;         // no checkpoint could be loaded; nothing more happens
   std::function<void(const VersionedChain&)> chain;  // a newer chain was seen
   std::function<void(const AttemptId&)> next_owner;  // the mirror stream's hint
+  std::function<void(const Status&)> mirror_lost;    // the mirror stream is given up: the primary is to begin again
 };
 
 // Strand held for every call. After Stop() or destruction no event comes any more; the queue may still be running a
@@ -45,7 +46,9 @@ class Replayer {
   void Start();
   // No event comes any more. Inside one of its events it must not be destroyed, but may be stopped.
   void Stop();
-  void Mirror(const MirrorPush& push);
+  void Mirror(MirrorPush push);
+  // The mirror stream has ended: the log is read until the next push.
+  void MirrorBroken();
   // A chain read elsewhere (a takeover's own, say): goes on to what it closes.
   void UseChain(const VersionedChain& chain);
   // `fn` (strand held) once everything up to `lsn` is applied.

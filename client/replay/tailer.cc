@@ -43,6 +43,7 @@ struct Tailer::Impl : std::enable_shared_from_this<Tailer::Impl> {
     if (!effects.released.empty()) sink.released(std::move(effects.released));
     if (effects.trimmed && sink.trimmed) sink.trimmed(*effects.trimmed);
     if (effects.next_owner_hint && sink.next_owner) sink.next_owner(*effects.next_owner_hint);
+    if (effects.mirror_lost && sink.mirror_lost) sink.mirror_lost(*effects.mirror_lost);
     for (const ChainOp& op : effects.chain_ops) {
       chains->Perform(
           op, [self = shared_from_this()](const ChainReadDone& done) { self->Step(done); }, nullptr);
@@ -120,6 +121,7 @@ Tailer::~Tailer() {
 
 void Tailer::UseChain(const VersionedChain& chain) { impl_->Step(FollowerChain{chain}); }
 void Tailer::Mirror(MirrorPush push) { impl_->Step(FollowerMirror{std::move(push)}); }
+void Tailer::MirrorBroken() { impl_->Step(FollowerMirrorBroken{}); }
 void Tailer::Applied(Lsn lsn) { impl_->Step(understudy::Applied{lsn}); }
 const Follower& Tailer::follower() const { return impl_->follower; }
 

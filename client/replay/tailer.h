@@ -25,6 +25,8 @@ struct TailerSink {
   std::function<void(const VersionedChain&)> chain;
   // A writer's word that this attempt owns the next epoch: a hint, the chain decides.
   std::function<void(const AttemptId&)> next_owner;
+  // The mirror stream is given up, and the log read instead: the primary is to begin again.
+  std::function<void(const Status&)> mirror_lost;
   // After anything happened: follower() may say something new.
   std::function<void()> stepped;
 };
@@ -40,6 +42,7 @@ class Tailer {
   // Begins with this chain, or goes on with a newer one.
   void UseChain(const VersionedChain& chain);
   void Mirror(MirrorPush push);
+  void MirrorBroken();  // the stream's connection has ended
   void Applied(Lsn lsn);
 
   const Follower& follower() const;

@@ -237,6 +237,7 @@ void LogWriter::Begin(ChainStore* chains, const VersionedChain& versioned) {
   const Chain& chain = versioned.chain;
   const EpochEntry& entry = *chain.last();
   UNDERSTUDY_CHECK(!impl.open && !entry.closed());
+  impl.EndMirror();  // of an epoch that was handed over
   impl.chains = chains;
   ++impl.generation;
   // What is older than the self-fence is as good as never.

@@ -73,6 +73,7 @@ struct LogWriter::Impl {
   void Push(const MirrorPush& push);
   void MirrorBroke();
   void RetryMirror();
+  void EndMirror();
   void ArmTimer(Instant at);
   void PublishServeUntil();
 

@@ -92,6 +92,8 @@ void LogWriter::Impl::Perform() {
     if (!moved) moved = std::exchange(handover_done, nullptr);
     if (!effects.move) move_status = fenced->reason;
     Over(Status(StatusCode::kFenced, fenced->reason.message()));
+    // No push comes any more: its spare need not wait for one. After a handover the last one is still on its way.
+    if (!(moved && move_status.ok())) EndMirror();
   }
   if (moved) moved(move_status);
   if (fenced && !(moved && move_status.ok()) && events.fenced) events.fenced(*fenced);
@@ -177,6 +179,11 @@ void LogWriter::Impl::RetryMirror() {
   mirror = MirrorServiceClient::Create(runtime->loop(), client, mirror_address);
   mirror->SetOnBroken([this] { MirrorBroke(); });
   Step(WriterMirror{true});
+}
+
+void LogWriter::Impl::EndMirror() {
+  mirror_address.clear();
+  RetryMirror();
 }
 
 void LogWriter::Impl::Push(const MirrorPush& push) {

@@ -200,8 +200,13 @@ class MapStore : public MetadataStore {
 
 class Mirrors : public MirrorServiceHandler {
  public:
-  void Mirror(MirrorPush push) override { pushes.push_back(std::move(push)); }
+  void Mirror(uint64_t connection, MirrorPush push) override {
+    connections.insert(connection);
+    pushes.push_back(std::move(push));
+  }
+  void OnDisconnect(uint64_t connection) override { connections.erase(connection); }
   std::vector<MirrorPush> pushes;
+  std::set<uint64_t> connections;
 };
 
 }  // namespace understudy::rpc_test

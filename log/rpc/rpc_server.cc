@@ -67,6 +67,15 @@ void RpcServer::Adopt(std::unique_ptr<Transport> transport, std::string peer) {
   impl_->Adopt(std::move(transport), std::move(peer));
 }
 
+void RpcServer::Disconnect(uint64_t connection, const std::string& why) {
+  const auto found = impl_->core.connections.find(connection);
+  if (found == impl_->core.connections.end()) {
+    return;
+  }
+  const auto alive = found->second;  // it leaves the table
+  alive->Refuse(why);
+}
+
 const std::string& RpcServer::address() const { return impl_->address; }
 
 size_t RpcServer::connections() const { return impl_->core.connections.size(); }
@@ -134,6 +143,7 @@ void RpcServer::Serve(CoordinatorServiceHandler* handler) {
 }
 
 void RpcServer::Serve(MirrorServiceHandler* handler) {
+  impl_->core.mirror_handler = handler;
   impl_->ServeMethods(4, handler,
                       handler == nullptr ? std::vector<Method>() : rpc_internal::MirrorServiceMethods(handler));
 }

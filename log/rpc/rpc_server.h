@@ -36,6 +36,10 @@ class RpcServer {
   // Serves a connection that was made elsewhere; `peer` is its name in the log.
   void Adopt(std::unique_ptr<Transport> transport, std::string peer);
 
+  // Closes a connection that a handler was told of; what it has sent and nobody has read is dropped. No effect when it
+  // has ended. The handler's OnDisconnect is called within.
+  void Disconnect(uint64_t connection, const std::string& why);
+
   // Which services this port serves. nullptr: not served, its methods are unknown here.
   void Serve(LogServiceHandler* handler);
   void Serve(MetadataStore* store);

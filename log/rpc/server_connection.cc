@@ -84,8 +84,14 @@ void ServerConnection::Forget() {
   core->loop->Cancel(hello_timer_);
   const auto self = shared_from_this();
   core->connections.erase(id_);
-  if (core->agent_handler != nullptr && greeted_) {
+  if (!greeted_) {
+    return;
+  }
+  if (core->agent_handler != nullptr) {
     core->agent_handler->OnDisconnect(id_);
+  }
+  if (core->mirror_handler != nullptr) {
+    core->mirror_handler->OnDisconnect(id_);
   }
 }
 

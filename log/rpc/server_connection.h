@@ -18,7 +18,9 @@ struct ServerCore {
   std::unordered_map<std::string, std::shared_ptr<const Method>> methods;
   std::unordered_map<uint64_t, std::shared_ptr<ServerConnection>> connections;
   std::unique_ptr<Codec> codec = std::make_unique<Codec>();
-  AgentServiceHandler* agent_handler = nullptr;  // wants to know of connections that end
+  // They want to know of connections that end.
+  AgentServiceHandler* agent_handler = nullptr;
+  MirrorServiceHandler* mirror_handler = nullptr;
 };
 
 class ServerConnection : public Connection::Owner, public std::enable_shared_from_this<ServerConnection> {
@@ -26,7 +28,8 @@ class ServerConnection : public Connection::Owner, public std::enable_shared_fro
   ServerConnection(ServerCore* core, uint64_t id, std::string peer) : core_(core), id_(id), peer_(std::move(peer)) {}
 
   void Start(std::unique_ptr<Transport> transport);
-  void Close();  // tells nobody
+  void Close();                         // tells nobody
+  void Refuse(const std::string& why);  // logs and closes
 
   uint64_t id() const { return id_; }
   void ChargeMore(size_t bytes) { inflight_bytes_ += bytes; }
@@ -40,7 +43,6 @@ class ServerConnection : public Connection::Owner, public std::enable_shared_fro
   void Dispatch(std::string_view frame, Encoding encoding);
   void Hello(tp::TProtocol* in, int32_t seqid, Encoding encoding);
   void RefuseUnknown(const std::string& name, int32_t seqid, Encoding encoding);
-  void Refuse(const std::string& why);  // logs and closes
   void EndAfterAnswer(const std::string& why);
   void Forget();
   void PauseOrResume();

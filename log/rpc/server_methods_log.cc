@@ -77,7 +77,7 @@ std::vector<Method> MirrorServiceMethods(MirrorServiceHandler* handler) {
                        const Status status = FromWire(std::move(args.push), &push);
                        ReplyError(call, status);  // one way: says nothing, but ends the call
                        if (status.ok()) {
-                         handler->Mirror(std::move(push));
+                         handler->Mirror(ConnectionId(call), std::move(push));
                        }
                      },
                      handler});

@@ -62,7 +62,9 @@ class CoordinatorServiceHandler {
 class MirrorServiceHandler {
  public:
   virtual ~MirrorServiceHandler() = default;
-  virtual void Mirror(MirrorPush push) = 0;  // one way: nothing is answered
+  // One way: nothing is answered. `connection` tells streams apart while they are connected.
+  virtual void Mirror(uint64_t connection, MirrorPush push) = 0;
+  virtual void OnDisconnect(uint64_t connection) = 0;
 };
 
 }  // namespace understudy

@@ -160,7 +160,7 @@ class Services : public LogServiceHandler,
     reply({});
   }
 
-  void Mirror(MirrorPush push) override {
+  void Mirror(uint64_t, MirrorPush push) override {
     ++calls;
     UNDERSTUDY_CHECK(push.batch == nullptr || !push.batch->empty());
   }

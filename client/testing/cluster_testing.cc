@@ -66,6 +66,22 @@ void TestCluster::StopMetadata() {
   metadata_server_.reset();
 }
 
+void TestCluster::EditChain(LogId log, const std::function<void(Chain*)>& change) {
+  const std::string key = LogKey(kClusterName, log.value());
+  while (true) {  // until no write of another's comes between
+    std::promise<Result<std::optional<MetadataEntry>>> read;
+    store_->Get(key, [&](Result<std::optional<MetadataEntry>> entry) { read.set_value(std::move(entry)); });
+    const Result<std::optional<MetadataEntry>> entry = read.get_future().get();
+    UNDERSTUDY_CHECK(entry.ok() && entry->has_value());
+    Chain chain = DecodeChain((*entry)->value).value();
+    change(&chain);
+    std::promise<bool> written;
+    store_->CompareAndSwap(key, (*entry)->version, EncodeChain(chain),
+                           [&](const Result<uint64_t>& done) { written.set_value(done.ok()); });
+    if (written.get_future().get()) return;
+  }
+}
+
 void TestCluster::EditDisk(int index, const std::function<void(DiskEntry*)>& change) {
   while (true) {  // until no write of the log server's own comes between
     std::promise<Result<std::vector<MetadataEntry>>> listed;
@@ -145,6 +161,7 @@ void TestCluster::StartLogServer(int index) {
   if (!status.ok()) ADD_FAILURE() << status.ToString();
   UNDERSTUDY_CHECK(status.ok());
   server.address = server.node->address();
+  server.disk = server.node->disk();
 }
 
 void TestCluster::StopLogServer(int index) {

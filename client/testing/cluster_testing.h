@@ -74,7 +74,11 @@ class TestCluster {
   std::string data_dir(int index) const { return directory_.path() + "/" + node_of(index); }
   const std::string& log_server_address(int index) const { return log_servers_[static_cast<size_t>(index)].address; }
   std::string node_of(int index) const { return "log" + std::to_string(index); }
+  // Of the server that runs, or ran last.
+  DiskId disk_of(int index) const { return log_servers_[static_cast<size_t>(index)].disk; }
 
+  // As an operator's command, or the coordinator, would.
+  void EditChain(LogId log, const std::function<void(Chain*)>& change);
   // Changes the entry of the disk on a server.
   void EditDisk(int index, const std::function<void(DiskEntry*)>& change);
 
@@ -87,6 +91,7 @@ class TestCluster {
     std::unique_ptr<LoopThreads> loop;
     std::unique_ptr<LogNode> node;
     std::string address;
+    DiskId disk;
   };
   const std::vector<std::string> zones_;
   std::function<void(LogNodeOptions*)> change_;

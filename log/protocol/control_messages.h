@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "understudy/status.h"
@@ -27,6 +28,36 @@ enum class CommandKind : int {
   kCheckpointEvery = 17,
   kMoveDisks = 18,
 };
+// As in understudy.thrift.
+constexpr std::string_view CommandKindName(CommandKind kind) {
+  switch (kind) {
+    case CommandKind::kNone:
+      return "NONE";
+    case CommandKind::kStartApp:
+      return "START_APP";
+    case CommandKind::kStopApp:
+      return "STOP_APP";
+    case CommandKind::kFollow:
+      return "FOLLOW";
+    case CommandKind::kMirrorTo:
+      return "MIRROR_TO";
+    case CommandKind::kPrepare:
+      return "PREPARE";
+    case CommandKind::kHandover:
+      return "HANDOVER";
+    case CommandKind::kTakeOver:
+      return "TAKE_OVER";
+    case CommandKind::kCheckpoint:
+      return "CHECKPOINT";
+    case CommandKind::kRelease:
+      return "RELEASE";
+    case CommandKind::kCheckpointEvery:
+      return "CHECKPOINT_EVERY";
+    case CommandKind::kMoveDisks:
+      return "MOVE_DISKS";
+  }
+  return "?";
+}
 // Whether the agent carries it out itself, rather than hand it on to the application.
 inline bool IsForAgent(CommandKind kind) { return kind == CommandKind::kStartApp || kind == CommandKind::kStopApp; }
 

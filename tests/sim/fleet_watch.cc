@@ -11,36 +11,6 @@ using coordinator::MoveStep;
 
 constexpr std::array<const char*, 6> kRequests = {"apply", "remove", "switchover", "pause", "logs", "policy"};
 
-const char* NameOf(CommandKind kind) {
-  switch (kind) {
-    case CommandKind::kNone:
-      return "NONE";
-    case CommandKind::kStartApp:
-      return "START_APP";
-    case CommandKind::kStopApp:
-      return "STOP_APP";
-    case CommandKind::kFollow:
-      return "FOLLOW";
-    case CommandKind::kMirrorTo:
-      return "MIRROR_TO";
-    case CommandKind::kPrepare:
-      return "PREPARE";
-    case CommandKind::kHandover:
-      return "HANDOVER";
-    case CommandKind::kTakeOver:
-      return "TAKE_OVER";
-    case CommandKind::kCheckpoint:
-      return "CHECKPOINT";
-    case CommandKind::kRelease:
-      return "RELEASE";
-    case CommandKind::kCheckpointEvery:
-      return "CHECKPOINT_EVERY";
-    case CommandKind::kMoveDisks:
-      return "MOVE_DISKS";
-  }
-  return "?";
-}
-
 std::string StepOf(const Move& move) {
   return std::string(coordinator::MoveKindName(move.kind)) + "/" + std::string(coordinator::MoveStepName(move.step));
 }
@@ -100,10 +70,10 @@ void FleetWatch::OnEvent(const Reign& reign, const coordinator::Core& core, cons
 
 void FleetWatch::OnCommand(const Reign& reign, const coordinator::Core& core, const coordinator::SendCommand& send) {
   const Command& command = send.command;
-  reached_->Hit(std::string("command ") + NameOf(command.kind));
+  const std::string kind(CommandKindName(command.kind));
+  reached_->Hit("command " + kind);
   const auto broken = [&](Rule rule, const std::string& why) {
-    oracle_->Broken(
-        rule, reign.first + " sends " + NameOf(command.kind) + " of " + command.service + " to " + send.node + why);
+    oracle_->Broken(rule, reign.first + " sends " + kind + " of " + command.service + " to " + send.node + why);
   };
   const auto service = core.services().find(command.service);
   if (command.kind == CommandKind::kStopApp) {

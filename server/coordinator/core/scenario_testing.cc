@@ -13,36 +13,6 @@ namespace {
 
 const std::vector<std::string> kRoles = {"WARM", "LOADING", "REPLAYING", "MIRRORING", "PROMOTING", "PRIMARY"};
 
-std::string KindName(CommandKind kind) {
-  switch (kind) {
-    case CommandKind::kNone:
-      return "NONE";
-    case CommandKind::kStartApp:
-      return "START_APP";
-    case CommandKind::kStopApp:
-      return "STOP_APP";
-    case CommandKind::kFollow:
-      return "FOLLOW";
-    case CommandKind::kMirrorTo:
-      return "MIRROR_TO";
-    case CommandKind::kPrepare:
-      return "PREPARE";
-    case CommandKind::kHandover:
-      return "HANDOVER";
-    case CommandKind::kTakeOver:
-      return "TAKE_OVER";
-    case CommandKind::kCheckpoint:
-      return "CHECKPOINT";
-    case CommandKind::kRelease:
-      return "RELEASE";
-    case CommandKind::kCheckpointEvery:
-      return "CHECKPOINT_EVERY";
-    case CommandKind::kMoveDisks:
-      return "MOVE_DISKS";
-  }
-  return "?";
-}
-
 std::vector<std::string> Split(const std::string& line) {
   std::istringstream in(line);
   std::vector<std::string> words;
@@ -134,7 +104,7 @@ void Scenario::Write(const WriteMetadata& write, bool answered) {
 void Scenario::Render(const Effects& effects) {
   for (const SendCommand& send : effects.commands) {
     const Command& command = send.command;
-    std::string text = send.node + " " + KindName(command.kind) + " " + command.service;
+    std::string text = send.node + " " + std::string(CommandKindName(command.kind)) + " " + command.service;
     if (command.kind == CommandKind::kTakeOver || command.kind == CommandKind::kHandover) {
       text += " epoch=" + std::to_string(command.epoch.value());
     }
@@ -349,7 +319,7 @@ std::vector<std::string> Scenario::Run(const std::string& line) {
     }
   } else if (verb == "done") {  // done NODE COMMAND CODE [DETAIL]: result of the last such command
     for (const auto& [key, id] : last_command_) {
-      if (key.first != node || KindName(key.second) != words.at(2)) continue;
+      if (key.first != node || CommandKindName(key.second) != words.at(2)) continue;
       CommandResult result;
       result.id = id;
       bool known = false;

@@ -218,7 +218,8 @@ class Core {
   int Fitness(const ServiceState& service, const NodeState& node) const;
   NodeState* PickTarget(const ServiceState& service, const std::string& not_this);
   NodeState* PickSpare(const ServiceState& service);
-  NodeState* Preempt(const ServiceState& service, bool for_failure);
+  enum class Need { kForecast, kFirstStart, kFailure };
+  NodeState* Preempt(const ServiceState& service, Need need);
   void FillPool();
   void SendStart(NodeState& node, const ServiceSpec& spec);
   void SendStop(NodeState& node, const std::string& service, int64_t grace_ms);

@@ -138,7 +138,7 @@ void Core::Climb(ServiceState& service) {
     reserved = predicted && !service.spec.standby && !asked &&
                fleet_.spares_free <= policy::SparesReserved(fleet_, settings_) && fleet_.spares_free > 0;
     NodeState* spare = reserved ? nullptr : PickSpare(service);
-    if (spare == nullptr && predicted) spare = Preempt(service, false);
+    if (spare == nullptr && predicted) spare = Preempt(service, Need::kForecast);
     if (spare != nullptr) {
       const int fitness = Fitness(service, *spare);
       plan.spare = spare->name;

@@ -65,7 +65,7 @@ void Core::StartUnplanned(ServiceState& service, const std::string& why) {
   service.plan.move = std::move(move);
   service.suspect_since = Instant::Never();
   NodeState* target = PickTarget(service, "");
-  if (target == nullptr) target = Preempt(service, true);
+  if (target == nullptr) target = Preempt(service, Need::kFailure);
   if (target != nullptr) service.plan.move.to = target->name;
   EnterStep(service, target != nullptr && target->AppUp() && RunsProgramOf(*target, service.spec) ? MoveStep::kTakeOver
                                                                                                   : MoveStep::kStart);
@@ -119,7 +119,8 @@ void Core::AdvanceMove(ServiceState& service) {
   if ((move.step == MoveStep::kCheckpoint || move.step == MoveStep::kStop) && !AdvanceRestart(service)) return;
   if (move.to.empty()) {
     NodeState* target = PickTarget(service, "");
-    if (target == nullptr && move.kind != MoveKind::kFirst) target = Preempt(service, true);
+    const bool first = move.kind == MoveKind::kFirst;
+    if (target == nullptr) target = Preempt(service, first ? Need::kFirstStart : Need::kFailure);
     if (target == nullptr) {
       service.trouble = "no node can run it";
       for (const auto& [node_name, node] : nodes_) {
@@ -154,7 +155,9 @@ void Core::AdvanceStart(ServiceState& service, NodeState& target) {
     Retarget(service, "node " + target.name + " is missing");
     return;
   }
-  if (!target.alive) return;
+  const auto& restarts = service.plan.restarts;
+  const auto ends = [&](const Restart& restart) { return restart.node == target.name; };
+  if (!target.alive || std::any_of(restarts.begin(), restarts.end(), ends)) return;
   if (!target.HasProcess()) {
     if (!CanStart(target, service.spec)) {
       Retarget(service, "its program does not start on " + target.name);
@@ -216,11 +219,18 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
     return;
   }
   // The owner itself was chosen, and its answer to this move's command is that it writes in the open epoch already: it
-  // was taken for dead, and lives. No later epoch will come that could end the move.
+  // was taken for dead, and lives. No later epoch will come that could end the move. One that still may not serve has
+  // an epoch that is sealed or has lost its disks: only a new process opens the next.
   if (sent != target.sent.end() && sent->second.done && !failed && sent->second.at >= service.move_began &&
-      service.owner == target.name && app.role == AppRole::kPrimary && app.epoch == service.epoch && app.may_serve) {
-    Finish(service, target);
-    return;
+      service.owner == target.name && app.role == AppRole::kPrimary && app.epoch == service.epoch) {
+    if (app.may_serve) return Finish(service, target);
+    const Instant since = move.reason.starts_with(kStoppedServing) ? service.last_serving
+                                                                   : std::max(service.last_serving, service.step_began);
+    if (Passed(since, options_.unserving_timeout_ms)) {
+      service.plan.restarts.push_back({target.name, target.pid, target.start_ticks});
+      EnterStep(service, MoveStep::kStart);
+      return AdvanceRestarts(service);
+    }
   }
   Command command = MakeCommand(CommandKind::kTakeOver, service);
   command.epoch = service.epoch;
@@ -321,14 +331,14 @@ void Core::AbortPlanned(ServiceState& service, const std::string& why) {
 
 void Core::BecomeUnplanned(ServiceState& service, const std::string& why) {
   Move& move = service.plan.move;
-  Record("takeover_started", service.spec.name, move.to, 
+  Record("takeover_started", service.spec.name, move.to,
          (move.kind == MoveKind::kRestart ? "during a restart on purpose: " : "during a planned switch: ") + why)
       .details.emplace_back("from", move.from);
   if (move.step == MoveStep::kPrepare || move.step == MoveStep::kCheckpoint) service.gap_began = now_;
   const bool restarts = move.kind == MoveKind::kRestart;
   if (restarts) {  // nobody was prepared to take over
     NodeState* target = PickTarget(service, "");
-    if (target == nullptr) target = Preempt(service, true);
+    if (target == nullptr) target = Preempt(service, Need::kFailure);
     move.to = target == nullptr ? "" : target->name;
   }
   move.kind = MoveKind::kUnplanned;
@@ -433,7 +443,7 @@ void Core::Finish(ServiceState& service, NodeState& primary) {
     }
     if (move.kind == MoveKind::kPlanned || move.kind == MoveKind::kRestart) {
       out_->feedback.push_back({name, OutcomeKind::kMoved, record.lead_s});
-    } else if (move.from != primary.name) {  // else nothing failed
+    } else if (record.epoch > move.epoch) {  // else nothing failed
       const bool degraded = move.reason.starts_with(kStoppedServing);
       out_->feedback.push_back({name, degraded ? OutcomeKind::kDegraded : OutcomeKind::kFailed, record.lead_s});
     }

@@ -119,8 +119,15 @@ NodeState* Core::PickSpare(const ServiceState& service) {
 }
 
 // Takes the spare of a service that needs it less: for a forecast one that is not at risk and whose spare does not
-// mirror yet; for a failure any that is not at risk, then any that does not mirror.
-NodeState* Core::Preempt(const ServiceState& service, bool for_failure) {
+// mirror yet; for a failure any that is not at risk, then any that does not mirror. Serving comes before standing by,
+// so a first start takes one that merely stands by, but not before it is certain that no node is free for it.
+NodeState* Core::Preempt(const ServiceState& service, Need need) {
+  if (need == Need::kFirstStart) {
+    if (SpareToBeHad(service)) return nullptr;
+    for (const std::string& name : unclaimed_) {
+      if (const NodeState& node = nodes_.at(name); !node.heard && !Missing(node)) return nullptr;  // WatchNodes wakes
+    }
+  }
   ServiceState* victim = nullptr;
   int victim_cost = 0;
   for (auto& [name, other] : services_) {
@@ -130,9 +137,10 @@ NodeState* Core::Preempt(const ServiceState& service, bool for_failure) {
     if (!node.AppUp() || !RunsProgramOf(node, service.spec) || !Carries(node, service.spec)) continue;
     const bool mirrors = node.report.app.role >= AppRole::kMirroring;
     const bool at_risk = other.risk.level() != RiskLevel::kNone;
-    if (mirrors && (at_risk || !for_failure)) continue;
+    if (need == Need::kFirstStart && (at_risk || other.switch_wanted != 0)) continue;
+    if (mirrors && (at_risk || need == Need::kForecast)) continue;
     const policy::Assessment& its = other.risk.assessment();
-    if (!for_failure && !policy::MayPreempt(service.risk.assessment(), its, mirrors)) continue;
+    if (need == Need::kForecast && !policy::MayPreempt(service.risk.assessment(), its, mirrors)) continue;
     const int cost = (at_risk ? 2 : 0) + (mirrors ? 1 : 0) + 1;
     const bool gains_less = victim != nullptr && cost == victim_cost && at_risk &&
                             policy::RanksBefore(victim->risk.assessment(), victim->spec.name, its, name);

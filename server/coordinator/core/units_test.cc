@@ -258,6 +258,9 @@ TEST(DecisionsTest, PredictorsAreToldWhatBecameOfThePrimary) {
   };
   EXPECT_EQ(with({"exit n1 killed by signal 9", "role n2 PRIMARY kv1 epoch=2"}),
             std::vector<OutcomeKind>{OutcomeKind::kFailed});
+  EXPECT_EQ(told({"exit n1 killed by signal 9", "run n1 kv1", "role n1 PRIMARY kv1 epoch=2 applied=100"}),
+            std::vector<OutcomeKind>{OutcomeKind::kFailed})
+      << "in place as well";
   EXPECT_EQ(with({"role n1 PRIMARY kv1 epoch=1 applied=100 may_serve=0", "at 5500", "age kv1 10", "at 5600",
                   "role n2 PRIMARY kv1 epoch=2"}),
             std::vector<OutcomeKind>{OutcomeKind::kDegraded});

@@ -46,7 +46,7 @@ coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby)
   return spec;
 }
 
-FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage)
+FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage, const FleetMutant& mutant)
     : plan_(plan),
       coverage_(coverage),
       world_(plan.seed, NetworkRates()),
@@ -123,6 +123,7 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage)
   to_coordinator.metadata = &metadata_;
   to_coordinator.disk = find;
   to_coordinator.watch = &watch_;
+  to_coordinator.mutant = mutant;
   to_coordinator.command = [this](NodeId from, const coordinator::SendCommand& send) {
     for (auto& to : nodes_) {
       if (to->name() != send.node) continue;
@@ -130,8 +131,8 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage)
       world_.Send(
           from, to->node(), [to = to.get(), shared] { to->Command(*shared); },
           [&] {
-            return "command " + std::to_string(send.command.id & 0xFFFFFFFF) + " kind " +
-                   std::to_string(static_cast<int>(send.command.kind)) + " of '" + send.command.service + "' epoch " +
+            return "command " + std::to_string(send.command.id & 0xFFFFFFFF) + " " +
+                   std::string(CommandKindName(send.command.kind)) + " of '" + send.command.service + "' epoch " +
                    std::to_string(send.command.epoch.value());
           });
     }
@@ -284,8 +285,9 @@ void FleetStage::Play() {
   }
 }
 
-FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage, std::function<void(const std::string&)> trace) {
-  auto* stage = new FleetStage(plan, coverage);  // on the heap: after an abort nobody may touch it
+FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage, std::function<void(const std::string&)> trace,
+                     const FleetMutant& mutant) {
+  auto* stage = new FleetStage(plan, coverage, mutant);  // on the heap: after an abort nobody may touch it
   stage->world().trace = std::move(trace);
   const Instant began = stage->world().now();
   const bool survived = Survives([](void* what) { static_cast<FleetStage*>(what)->Play(); }, stage);

@@ -17,6 +17,12 @@
 #include "tests/sim/run.h"
 #include "understudy/status.h"
 
+namespace understudy::coordinator {
+class Core;
+struct Effects;
+struct Input;
+}  // namespace understudy::coordinator
+
 namespace understudy::sim {
 
 enum class FleetAction : uint8_t {
@@ -87,8 +93,13 @@ struct FleetResult {
   FleetCoverage reached;
   uint64_t barriers = 0;
 };
+// Coordinators with a bug, which a rule must catch: what their cores hear is changed, or what they decide.
+struct FleetMutant {
+  std::function<void(coordinator::Input*)> hears;
+  std::function<void(const coordinator::Core&, coordinator::Effects*)> decides;
+};
 FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage,
-                     std::function<void(const std::string&)> trace = nullptr);
+                     std::function<void(const std::string&)> trace = nullptr, const FleetMutant& mutant = {});
 
 // The same plan with as few events as still break the same rule.
 FleetPlan ShrinkFleet(const FleetPlan& plan, Rule rule);

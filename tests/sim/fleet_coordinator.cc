@@ -160,8 +160,11 @@ void FleetCoordinator::Step(decltype(coordinator::Input::what) what) {
     Elect([this](coordinator::Election* election, auto* out) { election->Tick(Now(), out); });
     if (core_ == nullptr) return;
   }
+  coordinator::Input input{std::move(what), fleet_.world->now().ns() / kNsPerMs};
+  if (fleet_.mutant.hears) fleet_.mutant.hears(&input);
   coordinator::Effects effects;
-  core_->Step({std::move(what), fleet_.world->now().ns() / kNsPerMs}, Now(), &effects);
+  core_->Step(input, Now(), &effects);
+  if (fleet_.mutant.decides) fleet_.mutant.decides(*core_, &effects);
   core_timer_.Set(effects.wake_at);
   if (loaded_) fleet_.watch->Decided({name_, reign_}, *core_, effects);
   Perform(effects);

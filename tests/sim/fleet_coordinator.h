@@ -11,6 +11,7 @@
 #include "server/coordinator/core/core.h"
 #include "server/coordinator/core/election.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/fleet.h"
 #include "tests/sim/fleet_metadata.h"
 #include "tests/sim/fleet_watch.h"
 #include "tests/sim/world.h"
@@ -25,6 +26,7 @@ class FleetCoordinator {
     coordinator::CoreOptions options;
     int64_t lease_ms = 300;
     FleetWatch* watch = nullptr;
+    FleetMutant mutant;
     std::function<Disk*(const DiskId&)> disk;
     std::function<void(NodeId from, const coordinator::SendCommand&)> command;  // over the network
   };

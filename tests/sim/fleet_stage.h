@@ -21,7 +21,7 @@ coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby)
 
 class FleetStage : public Holdings {
  public:
-  FleetStage(const FleetPlan& plan, Coverage* coverage);
+  FleetStage(const FleetPlan& plan, Coverage* coverage, const FleetMutant& mutant);
 
   World& world() { return world_; }
   Oracle& oracle() { return oracle_; }

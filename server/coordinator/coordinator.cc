@@ -36,12 +36,17 @@ CoreOptions CoreOptionsOf(const CoordinatorOptions& options) {
   return core;
 }
 
-// What earlier coordinators recorded of the moves they ended.
-std::vector<MoveRecord> MovesOf(const std::vector<MetadataEntry>& events) {
-  std::vector<MoveRecord> moves;
+// What earlier coordinators recorded.
+HistoryRestored HistoryOf(const std::vector<MetadataEntry>& events) {
+  HistoryRestored history;
   for (const MetadataEntry& entry : events) {
     try {
       const auto event = nlohmann::json::parse(entry.value);
+      if (const auto service = event.at("service").get<std::string>(); !service.empty()) {
+        history.decisions.push_back({service,
+                                     {event.at("unix_ms").get<int64_t>(), event.at("kind").get<std::string>(),
+                                      event.at("node").get<std::string>(), event.at("text").get<std::string>()}});
+      }
       if (event.at("kind") != "move_done") continue;
       MoveRecord move;
       const auto kind = event.at("move").get<std::string>();
@@ -58,12 +63,12 @@ std::vector<MoveRecord> MovesOf(const std::vector<MetadataEntry>& events) {
       move.lead_s = event.at("lead_s").get<double>();
       move.replayed = event.at("replayed").get<int64_t>();
       move.gap_ms = event.at("gap_ms").get<double>();
-      moves.push_back(std::move(move));
+      history.moves.push_back(std::move(move));
     } catch (const nlohmann::json::exception&) {
       continue;  // an event of another version: history only
     }
   }
-  return moves;
+  return history;
 }
 
 }  // namespace
@@ -278,8 +283,8 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
         std::make_shared<EventLog>(loop_, store_, options_.cluster, options_.events_max, [this] { return Leads(); });
     const std::vector<MetadataEntry> history = metadata_->Events();
     events_->Restore(history);
-    Step(MovesRestored{MovesOf(history)});
     metadata_->Feed();
+    Step(HistoryOf(history));
     // Who asked while nobody led waits still, and what it said counts; the rest will report again.
     const Instant now = loop_->clock()->Now();
     for (auto& [node, early] : std::exchange(early_, {})) {

@@ -182,6 +182,13 @@ class StandbyTest : public ::testing::Test {
   DocumentResponse Status(int member) {
     return Ask(member, [](auto* client, auto done) { client->GetStatus(5000, std::move(done)); });
   }
+  json Decisions(int member) {
+    const DocumentResponse answer = Ask(member, [](auto* client, auto done) {
+      client->PolicyRequest(R"({"request":"explain","service":"kv1"})", 5000, std::move(done));
+    });
+    EXPECT_EQ(answer.code, StatusCode::kOk) << answer.detail;
+    return json::parse(answer.document)["decisions"];
+  }
   size_t Told(CommandKind kind) const {
     return static_cast<size_t>(
         std::count_if(told_.begin(), told_.end(), [&](const Command& one) { return one.kind == kind; }));
@@ -307,6 +314,20 @@ TEST_F(StandbyTest, OneThatResignsHandsOverWithoutWaitingForTheLease) {
   AwaitLeader(first);
   EXPECT_LT((SystemClock()->Now() - began) / kNsPerMs, kLeaseMs);
   EXPECT_TRUE(settled);
+}
+
+TEST_F(StandbyTest, TheNextLeaderKnowsWhatWasDecidedBefore) {
+  const int first = AwaitLeader(-1);
+  Serve(first);
+  if (HasFatalFailure()) return;
+  const json before = Decisions(first);
+  ASSERT_GE(before.size(), 3u) << before;
+  Do([&] { members_[first]->coordinator->Resign([] {}); });
+  const int second = AwaitLeader(first);
+  ASSERT_TRUE(AwaitState(second, "SERVING"));
+  const json after = Decisions(second);
+  ASSERT_GE(after.size(), before.size()) << after;
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_EQ(after[i], before[i]);
 }
 
 }  // namespace

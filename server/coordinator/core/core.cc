@@ -122,10 +122,13 @@ void Core::LookAt(ServiceState& service) {
   }
 }
 
-void Core::On(const MovesRestored& in) {
+void Core::On(const HistoryRestored& in) {
   for (const MoveRecord& move : in.moves) {
     moves_.push_back(move);
     if (moves_.size() > options_.moves_max) moves_.pop_front();
+  }
+  for (const auto& [name, decision] : in.decisions) {
+    if (ServiceState* service = FindService(name)) Remember(service, decision);
   }
 }
 
@@ -238,11 +241,13 @@ int64_t Core::Pause(int failures, int64_t first_ms) const {
   return std::min(options_.pause_ms_max, first_ms << shift);
 }
 
+void Core::Remember(ServiceState* service, Decision decision) {
+  service->decisions.push_back(std::move(decision));
+  if (service->decisions.size() > options_.decisions_max) service->decisions.pop_front();
+}
+
 Event& Core::Record(std::string kind, const std::string& service, const std::string& node, std::string text) {
-  if (ServiceState* known = FindService(service)) {
-    known->decisions.push_back({unix_ms_, kind, node, text});
-    if (known->decisions.size() > options_.decisions_max) known->decisions.pop_front();
-  }
+  if (ServiceState* known = FindService(service)) Remember(known, {unix_ms_, kind, node, text});
   out_->events.push_back({std::move(kind), service, node, std::move(text), {}});
   return out_->events.back();
 }

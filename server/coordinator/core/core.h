@@ -109,7 +109,7 @@ class Core {
   void On(const MetadataLoaded& in);
   void On(const OperatorRequest& in);
   void On(const WriterAge& in);
-  void On(const MovesRestored& in);
+  void On(const HistoryRestored& in);
   void OnResults(NodeState& node, const std::vector<CommandResult>& results);
   void OnProcess(NodeState& node, const AgentReport& before);
   void StartFailed(NodeState& node, const std::string& program, const std::string& why);
@@ -265,6 +265,7 @@ class Core {
   std::vector<NodeState*> Candidates(const ServiceState& service);
   int64_t Pause(int failures, int64_t first_ms) const;
   Event& Record(std::string kind, const std::string& service, const std::string& node, std::string text);
+  void Remember(ServiceState* service, Decision decision);
   void Reply(uint64_t token, StatusCode code, std::string detail, std::string document = "");
   void AddForecast(Event* event, const ServiceState& service) const;
 

@@ -64,15 +64,24 @@ struct WriterAge {
   int needed = 1;       // E - A + 1
   int64_t age_ms = -1;  // the smallest; -1: none of them has heard from it since its start
 };
-// Moves that earlier coordinators ended, oldest first; for the status document. Before MetadataLoaded.
-struct MovesRestored {
+// One thing that was decided about a service, for `understudy explain`.
+struct Decision {
+  int64_t unix_ms = 0;
+  std::string kind;
+  std::string node;
+  std::string text;
+};
+// What earlier coordinators recorded, oldest first; for the documents that people read. After what was in the metadata,
+// before MetadataLoaded.
+struct HistoryRestored {
   std::vector<MoveRecord> moves;
+  std::vector<std::pair<std::string, Decision>> decisions;  // by service
 };
 struct Tick {};
 
 struct Input {
   std::variant<Tick, NodeReported, ForecastsArrived, MetadataChanged, MetadataWritten, MetadataLoaded, OperatorRequest,
-               WriterAge, MovesRestored>
+               WriterAge, HistoryRestored>
       what;
   int64_t unix_ms = 0;  // for records that people read; never for a decision
 };

@@ -130,7 +130,7 @@ std::string Core::ExplainDocument(const ServiceState& service) const {
   json holds = json::array();
   for (const policy::Hold hold : permit.holds) holds.push_back(policy::HoldName(hold));
   json decisions = json::array();
-  for (const ServiceState::Decision& decision : service.decisions) {
+  for (const Decision& decision : service.decisions) {
     decisions.push_back(
         {{"unix_ms", decision.unix_ms}, {"kind", decision.kind}, {"node", decision.node}, {"text", decision.text}});
   }

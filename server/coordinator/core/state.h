@@ -165,14 +165,8 @@ struct ServiceState {
   std::string rejuvenation_held_recorded;
   Instant rejuvenation_began = Instant::Never();  // its spare was assigned for it
   Instant rejuvenate_not_before;
-  std::string restart_held_recorded;                  // the same of a restart
+  std::string restart_held_recorded;  // the same of a restart
   bool shadow_warned = false;
-  struct Decision {
-    int64_t unix_ms = 0;
-    std::string kind;
-    std::string node;
-    std::string text;
-  };
   std::deque<Decision> decisions;  // the last ones, for `understudy explain`
 };
 

@@ -46,33 +46,36 @@ def serving(status, name):
     return service if service and service["state"] == "SERVING" and service["primary"] else None
 
 
-class Cluster:
-    """understudyd with a log server, a coordinator and the agents of `nodes`, and the operator's command on it."""
+def kill_applications(data):
+    """Applications outlive their agent by design; none may outlive whoever set a cluster up in the folder `data`."""
+    mark = str(data).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
+                os.kill(int(process.name), signal.SIGKILL)
+        except OSError:
+            continue
 
-    def __init__(self, build, data, nodes, flags=()):
-        self.build, self.data = build, data
-        coordinator, log, *apps = free_ports(2 + len(nodes))
-        self.coordinator = f"127.0.0.1:{coordinator}"
-        self.endpoints = [f"127.0.0.1:{port}" for port in apps]
-        self.output = open(data / "understudyd.log", "wb")
-        self.daemon = subprocess.Popen(
-            [build / "bin/understudyd", "--data-dir", data / "cluster", "--listen", self.coordinator,
-             "--log-listen", f"127.0.0.1:{log}", "--stop-applications",
-             "--plugin-folder", build / "lib/understudy/predictors",
-             "--nodes", ",".join(f"{node}:{port}" for node, port in zip(nodes, apps)), *flags],
-            stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL, start_new_session=True)
 
-    def command(self, *words, check=True):
-        done = subprocess.run([self.build / "bin/understudy", *words, "--coordinator", self.coordinator],
-                              capture_output=True, text=True, timeout=60, check=False)
+class Operator:
+    """The operator's command on a cluster, whose coordinators are at `coordinators` (a list with commas)."""
+
+    def __init__(self, build, data, coordinators):
+        self.build, self.data, self.coordinators = build, data, coordinators
+
+    def check(self):
+        """Raises Failed when a process that must run has ended by itself."""
+
+    def command(self, *words, check=True, timeout=60):
+        done = subprocess.run([self.build / "bin/understudy", *words, "--coordinators", self.coordinators],
+                              capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
             raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
         return done
 
     def status(self):
-        """The status document, or None while the coordinator does not answer."""
-        if self.daemon.poll() is not None:
-            raise Failed(f"understudyd ended by itself (status {self.daemon.returncode}), see {self.data}/understudyd.log")
+        """The status document, or None while no coordinator answers."""
+        self.check()
         done = self.command("status", "--json", check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -84,13 +87,35 @@ class Cluster:
     def wait(self, what, seconds, probe):
         """The first true result of `probe`, called with the status."""
         deadline = time.monotonic() + seconds
+        status = None
         while time.monotonic() < deadline:
             status = self.status()
             result = status and probe(status)
             if result:
                 return result
             time.sleep(0.05)
-        raise Failed(f"within {seconds} s this did not happen: {what}")
+        raise Failed(f"within {seconds} s this did not happen: {what}; {json.dumps(status)[:4000]}")
+
+
+class Cluster(Operator):
+    """understudyd with a log server, a coordinator and the agents of `nodes`, and the operator's command on it."""
+
+    def __init__(self, build, data, nodes, flags=()):
+        coordinator, log, *apps = free_ports(2 + len(nodes))
+        self.coordinator = f"127.0.0.1:{coordinator}"
+        super().__init__(build, data, self.coordinator)
+        self.endpoints = [f"127.0.0.1:{port}" for port in apps]
+        self.output = open(data / "understudyd.log", "wb")
+        self.daemon = subprocess.Popen(
+            [build / "bin/understudyd", "--data-dir", data / "cluster", "--listen", self.coordinator,
+             "--log-listen", f"127.0.0.1:{log}", "--stop-applications",
+             "--plugin-folder", build / "lib/understudy/predictors",
+             "--nodes", ",".join(f"{node}:{port}" for node, port in zip(nodes, apps)), *flags],
+            stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def check(self):
+        if self.daemon.poll() is not None:
+            raise Failed(f"understudyd ended by itself (status {self.daemon.returncode}), see {self.data}/understudyd.log")
 
     def stop(self):
         if self.daemon.poll() is None:
@@ -101,14 +126,7 @@ class Cluster:
                 self.daemon.kill()
                 self.daemon.wait()
         self.output.close()
-        # Applications outlive their agent by design; none may outlive this.
-        mark = str(self.data).encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
+        kill_applications(self.data)
 
 
 class Load:

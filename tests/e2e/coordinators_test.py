@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "deploy"))
-from local_cluster import Failed, Load, free_ports, node_of, serving  # noqa: E402
+from local_cluster import Load, Operator, free_ports, kill_applications, node_of, serving  # noqa: E402
 
 BUILD = None  # of the command line
 ROUNDS = int(os.environ.get("UNDERSTUDY_ROUNDS", "8"))
@@ -55,11 +55,11 @@ class Process:
         return self.popen.wait(20)
 
 
-class Cluster:
+class Cluster(Operator):
     def __init__(self, data):
-        self.data = data
         etcd, peer, log, *ports = free_ports(3 + 2 + len(NODES))
-        self.coordinators = [f"127.0.0.1:{port}" for port in ports[:2]]
+        addresses = [f"127.0.0.1:{port}" for port in ports[:2]]
+        super().__init__(BUILD, data, ",".join(addresses))
         self.endpoints = [f"127.0.0.1:{port}" for port in ports[2:]]
         client, other = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
         self.etcd = Process(data, "etcd", [
@@ -69,38 +69,15 @@ class Cluster:
         daemon = BUILD / "bin/understudyd"
         shared = ["--plugin-folder", BUILD / "lib/understudy/predictors"]
         self.leaders = {}
-        for number, address in enumerate(self.coordinators, 1):
+        for number, address in enumerate(addresses, 1):
             self.leaders[address] = Process(data, f"c{number}", [
                 daemon, "coordinator", "--data-dir", data / f"c{number}", "--node", f"c{number}", "--listen", address,
                 "--metadata", "etcd", "--etcd-endpoints", client, "--lease-ms", str(LEASE_MS), *shared])
-        everywhere = ",".join(self.coordinators)
         self.log = Process(data, "log", [daemon, "log", "--data-dir", data / "log", "--node", "l1", "--log-listen",
-                                         f"127.0.0.1:{log}", "--coordinators", everywhere])
+                                         f"127.0.0.1:{log}", "--coordinators", self.coordinators])
         self.agents = Process(data, "agents", [
-            daemon, "agent", "--data-dir", data / "agents", "--coordinators", everywhere, "--stop-applications", "--nodes",
-            ",".join(f"{node}:{end.rsplit(':', 1)[1]}" for node, end in zip(NODES, self.endpoints))])
-
-    def command(self, *words, check=True, timeout=60):
-        done = subprocess.run([BUILD / "bin/understudy", *words, "--coordinators", ",".join(self.coordinators)],
-                              capture_output=True, text=True, timeout=timeout, check=False)
-        if check and done.returncode != 0:
-            raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
-        return done
-
-    def status(self):
-        done = self.command("status", "--json", check=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def wait(self, what, seconds, probe):
-        deadline = time.monotonic() + seconds
-        status = None
-        while time.monotonic() < deadline:
-            status = self.status()
-            result = status and probe(status)
-            if result:
-                return result
-            time.sleep(0.05)
-        raise Failed(f"within {seconds} s this did not happen: {what}; {json.dumps(status)}")
+            daemon, "agent", "--data-dir", data / "agents", "--coordinators", self.coordinators, "--stop-applications",
+            "--nodes", ",".join(f"{node}:{end.rsplit(':', 1)[1]}" for node, end in zip(NODES, self.endpoints))])
 
     def leader(self):
         """The process that leads."""
@@ -115,13 +92,7 @@ class Cluster:
             self.agents.end()
         for process in (self.log, *self.leaders.values(), self.etcd):
             process.kill()
-        mark = str(self.data).encode()  # applications outlive their agent by design; none may outlive this
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
+        kill_applications(self.data)
 
 
 def mirrored(status):
@@ -201,7 +172,7 @@ class CoordinatorsTest(unittest.TestCase):
                 switch = None
                 if planned:
                     switch = subprocess.Popen([BUILD / "bin/understudy", "switchover", "kv", "--coordinators",
-                                               ",".join(cluster.coordinators)], stdout=subprocess.PIPE,
+                                               cluster.coordinators], stdout=subprocess.PIPE,
                                               stderr=subprocess.STDOUT, text=True)
                 else:
                     os.kill(primary["pid"], signal.SIGKILL)

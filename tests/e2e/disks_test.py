@@ -10,24 +10,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "deploy"))
-from local_cluster import Failed, free_ports, service_of, serving  # noqa: E402
+from local_cluster import Operator, free_ports, kill_applications, service_of, serving  # noqa: E402
 
 BUILD = None  # of the command line
 SERVERS = ["s1", "s2", "s3", "s4"]
 NODES = ["n1", "n2"]
 
 
-class Cluster:
+class Cluster(Operator):
     def __init__(self, data):
-        self.data, self.processes = data, {}
+        self.processes = {}
         coordinator, *ports = free_ports(1 + len(SERVERS) + len(NODES))
         self.coordinator = f"127.0.0.1:{coordinator}"
+        super().__init__(BUILD, data, self.coordinator)
         self.log_ports = dict(zip(SERVERS, ports))
         self.ports = dict(zip(NODES, ports[len(SERVERS):]))
         self.start("c", ["coordinator", "--listen", self.coordinator, "--plugin-folder", BUILD / "lib/understudy/predictors"])
@@ -49,27 +49,8 @@ class Cluster:
         self.processes[name].kill()
         self.processes[name].wait()
 
-    def command(self, *words, check=True):
-        done = subprocess.run([BUILD / "bin/understudy", *words, "--coordinator", self.coordinator], capture_output=True,
-                              text=True, timeout=90, check=False)
-        if check and done.returncode != 0:
-            raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
-        return done
-
     def document(self, *words):
         return json.loads(self.command(*words, "--json").stdout)
-
-    def wait(self, what, seconds, probe):
-        deadline = time.monotonic() + seconds
-        seen = None
-        while time.monotonic() < deadline:
-            done = self.command("status", "--json", check=False)
-            seen = json.loads(done.stdout) if done.returncode == 0 else None
-            result = seen and probe(seen)
-            if result:
-                return result
-            time.sleep(0.05)
-        raise Failed(f"within {seconds} s this did not happen: {what}; {json.dumps(seen)}")
 
     def on(self):
         """The log servers of kv's open epoch."""
@@ -83,13 +64,7 @@ class Cluster:
                     self.processes[name].wait(20)
                 except subprocess.TimeoutExpired:
                     self.kill(name)
-        mark = str(self.data).encode()  # applications outlive their agent by design; none may outlive this
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
+        kill_applications(self.data)
 
 
 class DisksTest(unittest.TestCase):

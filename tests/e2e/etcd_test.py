@@ -17,7 +17,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "deploy"))
-from local_cluster import Failed, Load, free_ports, service_of, serving  # noqa: E402
+from local_cluster import Failed, Load, Operator, free_ports, kill_applications, service_of, serving  # noqa: E402
 from etcd_processes import Etcd  # noqa: E402
 
 BUILD = None  # of the command line
@@ -27,13 +27,14 @@ OUTAGE_S = float(os.environ.get("UNDERSTUDY_OUTAGE_S", "6"))
 SILENCE_S_MAX = 1.5  # a healthy primary on a busy machine acknowledges something in that time
 
 
-class Roles:
+class Roles(Operator):
     """understudyd coordinator, three log servers and one understudyd with the agents, each a process."""
 
     def __init__(self, data, etcd):
-        self.data, self.etcd, self.processes = data, etcd, {}
+        self.etcd, self.processes = etcd, {}
         ports = free_ports(1 + 3 + len(NODES))
         self.coordinator = f"127.0.0.1:{ports[0]}"
+        super().__init__(BUILD, data, self.coordinator)
         self.endpoints = [f"127.0.0.1:{port}" for port in ports[4:]]
         self.flags = {"coordinator": ["coordinator", "--listen", self.coordinator, "--metadata", "etcd", "--etcd-endpoints",
                                       etcd.endpoints, "--takeover-timeout-ms", "2000"],
@@ -56,28 +57,6 @@ class Roles:
             if process.poll() is not None:
                 raise Failed(f"{name} ended by itself (status {process.returncode}), see {self.data}/{name}.log")
 
-    def command(self, *words, check=True):
-        done = subprocess.run([BUILD / "bin/understudy", *words, "--coordinator", self.coordinator],
-                              capture_output=True, text=True, timeout=60, check=False)
-        if check and done.returncode != 0:
-            raise Failed(f"understudy {' '.join(map(str, words))}: {(done.stderr or done.stdout).strip()}")
-        return done
-
-    def status(self):
-        self.check()
-        done = self.command("status", "--json", check=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def wait(self, what, seconds, probe):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            status = self.status()
-            result = status and probe(status)
-            if result:
-                return result
-            time.sleep(0.05)
-        raise Failed(f"within {seconds} s this did not happen: {what}; {json.dumps(self.status())[:2000]}")
-
     def stop(self):
         for name in sorted(self.processes):  # agents first: they stop the applications
             self.processes[name].terminate()
@@ -86,13 +65,7 @@ class Roles:
             except subprocess.TimeoutExpired:
                 self.processes[name].kill()
                 self.processes[name].wait()
-        mark = str(self.data).encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes() and int(process.name) != os.getpid():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
+        kill_applications(self.data)
 
 
 class ServedCase(unittest.TestCase):

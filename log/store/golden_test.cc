@@ -13,6 +13,10 @@ namespace {
 
 constexpr char kBatchPath[] = "tests/golden/batch_v1.bin";
 constexpr char kSegmentPath[] = "tests/golden/segment_v1.bin";
+constexpr char kIdentityPath[] = "/data/IDENTITY";
+constexpr char kIdentityV1[] =
+    "understudy-disk 1\ndisk 0123456789abcdeffedcba9876543210\nboot 42\nretired \ncrc32c 536615148\n";
+constexpr size_t kSlotBytes = 2048;
 constexpr DiskId kDisk{0x0123456789abcdef, 0xfedcba9876543210};
 constexpr AttemptId kOwner{0x1111111111111111, 0x2222222222222222};
 
@@ -101,7 +105,7 @@ TEST(GoldenTest, ASegmentIsWrittenAsEver) { EXPECT_EQ(GoldenSegment(), Golden(kS
 TEST(GoldenTest, ASegmentIsReadAsEver) {
   TestStore t(1);
   ASSERT_TRUE(CreateDirs(&t.files, std::string(kDir) + "/journal").ok());
-  ASSERT_TRUE(WriteIdentity(&t.files, std::string(kDir) + "/IDENTITY", {kDisk, 41, ""}).ok());
+  ASSERT_TRUE(IdentityFile(&t.files, kIdentityPath).Write({kDisk, 41, ""}).ok());
   ASSERT_TRUE(
       ReplaceFile(&t.files, std::string(kDir) + "/journal/0000000000000001.seg", Golden(kSegmentPath, GoldenSegment()))
           .ok());
@@ -133,7 +137,67 @@ TEST(IdentityTest, IsReadAsWrittenAndNothingElse) {
     bad[at] = static_cast<char>(bad[at] ^ 1);
     EXPECT_FALSE(DecodeIdentity(bad).ok()) << at;
   }
-  EXPECT_EQ(DecodeIdentity("understudy-disk 2\n").status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(DecodeIdentity("understudy-disk 3\n").status().code(), StatusCode::kUnsupported);
+}
+
+// The file as it would be read by the next process.
+Result<std::optional<DiskIdentity>> ReadAnew(FileSystem* files) { return IdentityFile(files, kIdentityPath).Read(); }
+
+TEST(IdentityTest, TheFirstVersionIsReadAndGoesOnAsTheSecond) {
+  FaultyFileSystem files(1);
+  ASSERT_TRUE(files.CreateDir(kDir).ok());
+  ASSERT_TRUE(ReplaceFile(&files, kIdentityPath, kIdentityV1).ok());
+  IdentityFile file(&files, kIdentityPath);
+  EXPECT_EQ(**file.Read(), (DiskIdentity{kDisk, 42, ""}));
+  for (uint64_t boot = 43; boot < 47; ++boot) {
+    ASSERT_TRUE(file.Write({kDisk, boot, ""}).ok());
+    EXPECT_EQ(**ReadAnew(&files), (DiskIdentity{kDisk, boot, ""}));
+    EXPECT_EQ(files.Content(kIdentityPath).size(), 2 * kSlotBytes);
+  }
+}
+
+TEST(IdentityTest, ATornWritingLeavesTheOneBeforeIt) {
+  int torn = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    FaultyFileSystem files(seed);
+    ASSERT_TRUE(files.CreateDir(kDir).ok());
+    IdentityFile file(&files, kIdentityPath);
+    ASSERT_TRUE(file.Write({kDisk, 8, ""}).ok());
+    ASSERT_TRUE(file.Write({kDisk, 9, ""}).ok());
+    files.CrashAt(1 + seed % 2);  // the write, or its sync
+    ASSERT_FALSE(file.Write({kDisk, 10, ""}).ok());
+    files.PowerLoss();
+    const auto found = ReadAnew(&files);
+    ASSERT_TRUE(found.ok()) << "seed " << seed << ": " << found.status().ToString();
+    EXPECT_TRUE((*found)->boot_count == 9 || (*found)->boot_count == 10) << "seed " << seed;
+    torn += (*found)->boot_count == 9 ? 1 : 0;
+  }
+  EXPECT_GT(torn, 0);
+}
+
+TEST(IdentityTest, NoRottenSlotBringsARetiredDiskBack) {
+  FaultyFileSystem files(1);
+  ASSERT_TRUE(files.CreateDir(kDir).ok());
+  IdentityFile file(&files, kIdentityPath);
+  ASSERT_TRUE(file.Write({kDisk, 8, ""}).ok());
+  ASSERT_TRUE(file.Write({kDisk, 8, "an old copy"}).ok());
+  for (size_t slot = 0; slot < 2; ++slot) {
+    files.FlipBit(kIdentityPath, slot * kSlotBytes + 20, 1);
+    EXPECT_EQ((**ReadAnew(&files)).retired_reason, "an old copy") << "slot " << slot << " is rotten";
+    files.FlipBit(kIdentityPath, slot * kSlotBytes + 20, 1);
+  }
+  files.FlipBit(kIdentityPath, 20, 1);
+  files.FlipBit(kIdentityPath, kSlotBytes + 20, 1);
+  EXPECT_EQ(ReadAnew(&files).status().code(), StatusCode::kCorruption);
+}
+
+TEST(IdentityTest, ALaterVersionInEitherSlotIsRefused) {
+  FaultyFileSystem files(1);
+  ASSERT_TRUE(files.CreateDir(kDir).ok());
+  ASSERT_TRUE(IdentityFile(&files, kIdentityPath).Write({kDisk, 8, ""}).ok());
+  auto raw = files.OpenForWrite(kIdentityPath, FileSystem::OpenMode::kExisting);
+  ASSERT_TRUE(raw.ok() && (*raw)->WriteAt(kSlotBytes, "understudy-disk 3\n").ok());
+  EXPECT_EQ(ReadAnew(&files).status().code(), StatusCode::kUnsupported);
 }
 
 }  // namespace

@@ -18,6 +18,10 @@ constexpr char kEpoch = 'e';
 constexpr char kUse = 's';
 constexpr char kExtent = 'x';
 
+constexpr size_t kWriteBufferBytes = 4u << 20;
+// Of an index opened on a full disk. Opening writes out two write buffers at most; a compaction that wants more fails.
+constexpr uint64_t kOverlayBytesMax = 8 * kWriteBufferBytes;
+
 class Key {
  public:
   explicit Key(char tag) : bytes_(1, tag) {}
@@ -99,15 +103,27 @@ void IndexBatch::SetPosition(const JournalPosition& position) {
   batch_.Put(Key(kPosition).bytes(), Pack({position.segment, position.offset, position.next_group}));
 }
 
-Index::Index(std::string dir, FileSystem* files) : dir_(std::move(dir)), env_(NewLevelDbEnv(files)) {}
+Index::Index(std::string dir, FileSystem* files) : dir_(std::move(dir)), files_(files), env_(NewLevelDbEnv(files)) {}
 Index::~Index() = default;
 
 Status Index::OpenDb() {
+  db_.reset();  // before what it stands on
+  overlay_env_.reset();
+  overlay_.reset();
+  Status opened = OpenWith(env_.get());
+  if (opened.code() != StatusCode::kResourceExhausted) return opened;
+  overlay_ = std::make_unique<OverlayFileSystem>(files_, kOverlayBytesMax);
+  overlay_env_ = NewLevelDbEnv(overlay_.get());
+  const Status readable = OpenWith(overlay_env_.get());
+  return readable.ok() ? opened : readable;
+}
+
+Status Index::OpenWith(leveldb::Env* env) {
   leveldb::Options options;
-  options.env = env_.get();
+  options.env = env;
   options.create_if_missing = true;
   options.paranoid_checks = true;
-  options.write_buffer_size = 4u << 20;
+  options.write_buffer_size = kWriteBufferBytes;
   leveldb::DB* db = nullptr;
   UNDERSTUDY_RETURN_IF_ERROR(FromLevelDb(leveldb::DB::Open(options, dir_, &db), "opening the index " + dir_));
   db_.reset(db);
@@ -117,10 +133,12 @@ Status Index::OpenDb() {
 Result<std::unique_ptr<Index>> Index::Open(const std::string& dir, DiskId disk, FileSystem* files) {
   UNDERSTUDY_RETURN_IF_ERROR(CreateDirs(files, dir));
   std::unique_ptr<Index> index(new Index(dir, files));
-  UNDERSTUDY_RETURN_IF_ERROR(index->OpenDb());
+  const Status opened = index->OpenDb();
+  if (index->db_ == nullptr) return opened;
   std::string stored;
   const leveldb::Status got = index->db_->Get({}, Key(kDisk).bytes(), &stored);
   if (got.IsNotFound()) {
+    UNDERSTUDY_RETURN_IF_ERROR(opened);
     leveldb::WriteOptions synced;
     synced.sync = true;
     UNDERSTUDY_RETURN_IF_ERROR(FromLevelDb(index->db_->Put(synced, Key(kDisk).bytes(), DiskValue(disk)), dir));
@@ -164,7 +182,7 @@ Result<IndexContent> Index::Load() {
 
 Status Index::Write(IndexBatch* batch) {
   const std::shared_lock lock(mutex_);
-  if (db_ == nullptr) return {StatusCode::kUnavailable, dir_ + ": the index is closed"};
+  UNDERSTUDY_CHECK(writable());
   leveldb::WriteOptions synced;
   synced.sync = true;
   return FromLevelDb(db_->Write(synced, batch->batch()), "writing the index " + dir_);
@@ -172,7 +190,6 @@ Status Index::Write(IndexBatch* batch) {
 
 Status Index::Reopen() {
   const std::unique_lock lock(mutex_);
-  db_.reset();
   return OpenDb();
 }
 

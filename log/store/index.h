@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "log/env/file.h"
+#include "log/env/overlay_file_system.h"
 #include "log/store/log_store.h"
 #include "understudy/status.h"
 #include "understudy/types.h"
@@ -99,7 +100,8 @@ class IndexBatch {
 // Thread-safe, except that Write and Reopen come from one thread at a time.
 class Index {
  public:
-  // Opens or creates `dir` for `disk`; kCorruption when it belongs to another.
+  // Opens or creates `dir` for `disk`; kCorruption when it belongs to another. On a full disk it can be read all the
+  // same: see writable.
   static Result<std::unique_ptr<Index>> Open(const std::string& dir, DiskId disk, FileSystem* files);
   ~Index();
 
@@ -107,17 +109,24 @@ class Index {
 
   // Synced. After an error nothing can be written until Reopen; reads go on.
   Status Write(IndexBatch* batch);
+  // kResourceExhausted: the disk is full, reads go on. After any other error they do not.
   Status Reopen();
+  // False when the disk was full at Open or Reopen: what LevelDB must write to open at all is in memory only.
+  bool writable() const { return overlay_ == nullptr; }
 
   // Extents of `of` in ascending order, from the one that holds or precedes `from` on, until `visit` says false.
   Status Visit(const LogEpoch& of, Lsn from, const std::function<bool(const Extent&)>& visit);
 
  private:
   Index(std::string dir, FileSystem* files);
-  Status OpenDb();
+  Status OpenDb();  // kResourceExhausted: for reading only
+  Status OpenWith(leveldb::Env* env);
 
   const std::string dir_;
-  std::unique_ptr<leveldb::Env> env_;
+  FileSystem* const files_;
+  const std::unique_ptr<leveldb::Env> env_;
+  std::unique_ptr<OverlayFileSystem> overlay_;
+  std::unique_ptr<leveldb::Env> overlay_env_;
   std::shared_mutex mutex_;  // exclusive while db_ is replaced
   std::unique_ptr<leveldb::DB> db_;
 };

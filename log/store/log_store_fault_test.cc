@@ -336,6 +336,98 @@ TEST(LogStoreFaultTest, AFullDiskGoesOnWhenItsLogIsTrimmed) {
   }
 }
 
+// Appends to log 1 for as long as they are admitted; why they are not any more. What fails on its way counts, too.
+Status AppendUntilRefused(TestStore* t) {
+  for (int i = 0; i < 1000; ++i) {
+    JournalEntry probe;
+    probe.log = LogId(1);
+    probe.epoch = Epoch(1);
+    probe.batch = MakeBatch(probe.log, probe.epoch, Lsn(1), 1, 1000);
+    if (const Status admitted = t->store->Admit(probe); !admitted.ok()) return admitted;
+    t->Append(1, 1, 1, 1000);
+    const GroupOutcome outcome = t->Commit();
+    UNDERSTUDY_CHECK(outcome.fatal.ok());
+    if (outcome.failed.empty()) continue;
+    Lsn& tail = t->tails[{1, 1}];
+    tail = Lsn(tail.value() - outcome.failed.size());
+    return outcome.failed[0].status;
+  }
+  return Status::Ok();
+}
+
+// Filled to the last byte by somebody else, who takes whatever is given up, too.
+TEST(LogStoreFaultTest, StartsOnAFullDiskAgainAndAgain) {
+  QuietLog quiet;
+  for (const bool indexed : {false, true}) {
+    SCOPED_TRACE(indexed ? "the journal is indexed" : "the journal is not indexed");
+    TestStore t(1);
+    ASSERT_TRUE(t.Open().ok());
+    for (int i = 0; i < 40; ++i) t.Append(1, 1, 5, 500);
+    ASSERT_TRUE(t.Commit().fatal.ok());
+    t.store->Maintain();
+    t.Append(2, 1, 3);
+    ASSERT_TRUE(t.Commit().fatal.ok());
+    if (indexed) {
+      ASSERT_TRUE(t.store->FlushIndex().ok());
+    }
+    const auto full = [&] { t.files.SetCapacity(t.files.BytesUsed()); };
+    full();
+    uint64_t log = 100;
+    for (uint64_t boot = 2; boot <= 16; boot += 2) {
+      SCOPED_TRACE("boot " + std::to_string(boot));
+      t.store.reset();
+      t.files.Kill();
+      const Status opened = t.Open();
+      ASSERT_TRUE(opened.ok()) << opened.ToString();
+      EXPECT_EQ(t.recovered.boot_count, boot);
+      EXPECT_FALSE(t.recovered.retired);
+      EXPECT_TRUE(t.store->Stats().disk_full);
+      EXPECT_EQ(t.Recovered(1, 1)->tail, (t.tails[{1, 1}]));
+      EXPECT_EQ(t.Check(1, 1, 1, t.tails[{1, 1}].value()), "");
+      EXPECT_EQ(t.Check(2, 1, 1, 3), "");
+      for (uint64_t sealed = 100; sealed < log; ++sealed) {
+        ASSERT_NE(t.RecoveredOf(sealed), nullptr) << "the seal of log " << sealed << " is lost";
+      }
+      const Status refused = AppendUntilRefused(&t);
+      EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+      EXPECT_NE(refused.message().find("disk full"), std::string::npos) << refused.message();
+      for (const uint64_t end = log + 40; log < end; ++log) t.Seal(log, 7);
+      EXPECT_TRUE(t.Commit().failed.empty()) << "seals are for what is kept in reserve";
+      EXPECT_EQ(*t.store->RaiseBootCount(), boot + 1);
+      if (boot % 4 == 0) t.store->Maintain();
+      full();
+    }
+    t.files.SetCapacity(UINT64_MAX);
+    for (int i = 0; i < 4; ++i) t.store->Maintain();
+    EXPECT_FALSE(t.store->Stats().disk_full);
+    t.Append(1, 1, 5, 500);
+    EXPECT_TRUE(t.Commit().failed.empty()) << "appends are taken again";
+    ASSERT_TRUE(t.store->FlushIndex().ok());
+    ASSERT_TRUE(t.Open().ok());
+    EXPECT_EQ(t.recovered.scanned_bytes, 0u) << "the index is written again";
+    EXPECT_EQ(t.Check(1, 1, 1, t.tails[{1, 1}].value()), "");
+    EXPECT_EQ(t.RecoveredOf(log - 1)->sealed, Epoch(7));
+  }
+}
+
+TEST(LogStoreFaultTest, AnIdentityOfTheFirstVersionGetsItsRoomOnAFullDisk) {
+  QuietLog quiet;
+  TestStore t(1);
+  ASSERT_TRUE(t.Open().ok());
+  for (int i = 0; i < 40; ++i) t.Append(1, 1, 5, 500);
+  ASSERT_TRUE(t.Commit().fatal.ok());
+  t.store->Maintain();
+  t.store.reset();
+  const std::string path = std::string(kDir) + "/IDENTITY";
+  std::string text = t.files.Content(path);
+  text.resize(text.find('\0'));
+  ASSERT_TRUE(ReplaceFile(&t.files, path, text).ok());
+  t.files.SetCapacity(t.files.BytesUsed());
+  const Status opened = t.Open();
+  ASSERT_TRUE(opened.ok()) << opened.ToString();
+  EXPECT_EQ(t.recovered.boot_count, 2u);
+}
+
 TEST(LogStoreFaultTest, AFullTmpfs) {
   const std::string dir = testing::TempDir() + "full_" + std::to_string(SystemRandom()->Next64());
   std::filesystem::create_directory(dir);

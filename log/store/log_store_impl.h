@@ -76,6 +76,8 @@ class LogStoreImpl : public LogStore {
  private:
   // log_store_open.cc
   Status RecoverIdentity(RecoveredState* recovered);
+  Status OpenIndex();
+  Status WriteIdentity(const DiskIdentity& identity);  // identity_mutex_ held, or nobody else is there yet
   Status RecoverJournal(RecoveredState* recovered);
   void CheckIndexedSegments(const IndexContent& content, std::vector<std::string>* corruption) const;
   void Describe(RecoveredState* recovered) const;
@@ -102,11 +104,13 @@ class LogStoreImpl : public LogStore {
 
   // log_store_maintain.cc
   Status FlushLocked();  // maintain_mutex_ held
+  Status ReopenIndex();
   Status WriteStep();
   void EraseTrimmed(const IndexStep& step, IndexBatch* batch);
   bool HardlyUsed() const;
   void RecycleDeadSegments();
   void PrepareSegments();
+  std::string ReservePath() const { return dir_ + "/RESERVE"; }
   bool HasRoomForIndex();
   void KeepReserve();
   void Relocate();
@@ -121,7 +125,8 @@ class LogStoreImpl : public LogStore {
   Clock* const clock_;
 
   std::unique_ptr<FileLock> lock_;  // of the directory
-  std::mutex identity_mutex_;       // of writing the file; taken before mutex_
+  std::mutex identity_mutex_;       // of identity_file_; taken before mutex_
+  IdentityFile identity_file_;
   std::unique_ptr<Index> index_;
   std::unique_ptr<SegmentFiles> segment_files_;
   std::unique_ptr<CheckpointFiles> checkpoints_;

@@ -60,6 +60,7 @@ Status LogStoreImpl::FlushIndex() {
 
 Status LogStoreImpl::FlushLocked() {
   last_flush_ = clock_->Now();
+  if (index_needs_reopen_) UNDERSTUDY_RETURN_IF_ERROR(ReopenIndex());
   if (unwritten_ != nullptr) UNDERSTUDY_RETURN_IF_ERROR(WriteStep());
   uint64_t collected = 0;
   {
@@ -78,18 +79,20 @@ Status LogStoreImpl::FlushLocked() {
   return Status::Ok();
 }
 
+// After a failed write LevelDB's log ends in a torn record; only a new one may be written to. Opening reads much and
+// readers wait for it: so space is made sure of first.
+Status LogStoreImpl::ReopenIndex() {
+  if (!HasRoomForIndex()) return {StatusCode::kResourceExhausted, "no space for the index in " + dir_};
+  const Status opened = index_->Reopen();
+  if (opened.ok()) index_needs_reopen_ = false;
+  if (opened.ok() || opened.code() == StatusCode::kResourceExhausted) return opened;
+  const std::lock_guard lock(mutex_);
+  Die(opened);
+  return opened;
+}
+
 Status LogStoreImpl::WriteStep() {
-  Status wrote;
-  if (index_needs_reopen_) {
-    // After a failed write LevelDB's log ends in a torn record; only a new one may be written to. Opening needs space,
-    // and reads need the index open: so space is made sure of first.
-    if (!HasRoomForIndex()) return {StatusCode::kResourceExhausted, "no space for the index in " + dir_};
-    wrote = index_->Reopen();
-  }
-  if (wrote.ok()) {
-    index_needs_reopen_ = false;
-    wrote = index_->Write(&unwritten_->batch);
-  }
+  const Status wrote = index_->Write(&unwritten_->batch);
   const std::lock_guard lock(mutex_);
   if (wrote.ok()) {
     catalog_.Written(*unwritten_);
@@ -192,7 +195,7 @@ void LogStoreImpl::PrepareSegments() {
 
 // A file whose space is given up so that, on a full disk, the index can be written, and so dead segments be recycled.
 void LogStoreImpl::KeepReserve() {
-  const std::string path = dir_ + "/RESERVE";
+  const std::string path = ReservePath();
   const Result<bool> there = files_->Exists(path);
   if (!there.ok() || *there || index_needs_reopen_) return;
   const auto make = [&]() -> Status {
@@ -221,7 +224,7 @@ bool LogStoreImpl::HasRoomForIndex() {
     room = (*file)->WriteZeros(0, ReserveBytes(options_) / 2).ok();
   }
   (void)files_->Remove(probe);
-  return room || files_->Remove(dir_ + "/RESERVE").ok();
+  return room || files_->Remove(ReservePath()).ok();
 }
 
 void LogStoreImpl::Relocate() {

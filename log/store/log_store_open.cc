@@ -33,6 +33,7 @@ LogStoreImpl::LogStoreImpl(std::string dir, const LogStoreOptions& options, File
       files_(files),
       random_(random),
       clock_(clock),
+      identity_file_(files, dir_ + "/IDENTITY"),
       catalog_(options.extent_bytes_max),
       cache_(options.cache_bytes_max),
       nonce_state_(random->Next64()),
@@ -51,6 +52,7 @@ Status LogStoreImpl::Recover(RecoveredState* recovered) {
   if (!lock.ok()) return lock.status();
   lock_ = std::move(lock).value();
   UNDERSTUDY_RETURN_IF_ERROR(RecoverIdentity(recovered));
+  UNDERSTUDY_RETURN_IF_ERROR(OpenIndex());
   UNDERSTUDY_RETURN_IF_ERROR(RecoverJournal(recovered));
   auto checkpoints = OpenCheckpointFiles(dir_ + "/checkpoints", options_.checkpoint_bytes_max, files_);
   if (!checkpoints.ok()) return checkpoints.status();
@@ -60,24 +62,43 @@ Status LogStoreImpl::Recover(RecoveredState* recovered) {
 }
 
 Status LogStoreImpl::RecoverIdentity(RecoveredState* recovered) {
-  const std::string path = dir_ + "/IDENTITY";
-  const Result<std::optional<DiskIdentity>> found = ReadIdentity(files_, path);
+  const Result<std::optional<DiskIdentity>> found = identity_file_.Read();
   if (!found.ok()) return found.status();
   recovered->fresh = !found->has_value();
   if (recovered->fresh) {
     const Result<bool> journal = files_->Exists(dir_ + "/journal");
     if (!journal.ok()) return journal.status();
-    if (*journal)
-      return {StatusCode::kCorruption, path + " is missing beside a journal: it cannot be told which disk this is"};
+    if (*journal) {
+      return {StatusCode::kCorruption,
+              dir_ + "/IDENTITY is missing beside a journal: it cannot be told which disk this is"};
+    }
     identity_.disk = random_->NewDiskId();
   } else {
     identity_ = **found;
   }
   ++identity_.boot_count;
-  UNDERSTUDY_RETURN_IF_ERROR(WriteIdentity(files_, path, identity_));
+  return WriteIdentity(identity_);
+}
+
+Status LogStoreImpl::WriteIdentity(const DiskIdentity& identity) {
+  Status written = identity_file_.Write(identity);
+  // Only a file of version 1, and file systems that never write in place, need room for it.
+  if (written.code() == StatusCode::kResourceExhausted && files_->Remove(ReservePath()).ok()) {
+    written = identity_file_.Write(identity);
+  }
+  return written;
+}
+
+Status LogStoreImpl::OpenIndex() {
   auto index = Index::Open(dir_ + "/index", identity_.disk, files_);
   if (!index.ok()) return index.status();
   index_ = std::move(index).value();
+  if (index_->writable()) return Status::Ok();
+  LogWarning("store", dir_ +
+                          ": started on a full disk: appends are refused once the segments made before it ran full "
+                          "are filled; all else is served");
+  index_needs_reopen_ = true;
+  disk_full_ = true;
   return Status::Ok();
 }
 
@@ -124,7 +145,7 @@ Status LogStoreImpl::RecoverJournal(RecoveredState* recovered) {
     for (const std::string& one : corruption) reason += one + "; ";
     LogError("store", dir_ + ": " + reason + "this disk retires and only serves what its checksums vouch for");
     identity_.retired_reason = reason;
-    UNDERSTUDY_RETURN_IF_ERROR(WriteIdentity(files_, dir_ + "/IDENTITY", identity_));
+    UNDERSTUDY_RETURN_IF_ERROR(WriteIdentity(identity_));
   }
   next_group_ = scan->end.next_group;
   unindexed_bytes_ = scan->scanned_bytes;
@@ -139,6 +160,8 @@ Status LogStoreImpl::RecoverJournal(RecoveredState* recovered) {
     active_ = at->second;
     offset_ = scan->end.offset;
     active_end_ = active_->header.bytes;
+    // The reserve was taken into use when the disk ran full, and this is it: still not for batches.
+    active_is_reserve_ = segments_.size() > 1 && !segment_files_->has_reserve();
     return Status::Ok();
   }
   if (ready_.empty()) {
@@ -182,7 +205,7 @@ Result<uint64_t> LogStoreImpl::RaiseBootCount() {
     next = identity_;
   }
   ++next.boot_count;
-  UNDERSTUDY_RETURN_IF_ERROR(WriteIdentity(files_, dir_ + "/IDENTITY", next));
+  UNDERSTUDY_RETURN_IF_ERROR(WriteIdentity(next));
   const std::lock_guard lock(mutex_);
   identity_.boot_count = next.boot_count;  // only that: disk_id() is read without the lock
   return next.boot_count;
@@ -199,7 +222,7 @@ Status LogStoreImpl::Retire(const std::string& reason) {
     next = identity_;
   }
   LogError("store", dir_ + ": disk " + ToHex(next.disk) + " retires: " + reason);
-  return WriteIdentity(files_, dir_ + "/IDENTITY", next);
+  return WriteIdentity(next);
 }
 
 std::string LogStoreImpl::retired_reason() const {

@@ -45,7 +45,11 @@ Result<std::unique_ptr<FileLock>> LockDataDir(const std::string& data_dir) {
     return lock.status().WithContext("--data-dir " + data_dir + " is in use" +
                                      (holder.ok() ? " by process " + *holder : std::string()));
   }
-  UNDERSTUDY_RETURN_IF_ERROR(ReplaceFile(files, pid_path, std::to_string(getpid())));
+  // Only for people, so a full disk is no reason not to start; but nobody is told the pid of the one before.
+  if (const Status written = ReplaceFile(files, pid_path, std::to_string(getpid())); !written.ok()) {
+    LogWarning("understudyd", "no pid file: " + written.ToString());
+    (void)files->Remove(pid_path);
+  }
   return lock;
 }
 

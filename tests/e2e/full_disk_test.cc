@@ -34,17 +34,19 @@ class FullDiskTest : public ::testing::Test {
     if (mount("none", disk_.c_str(), "tmpfs", 0, "size=160m") != 0) GTEST_SKIP() << "may not mount a tmpfs here";
     mounted_ = true;
     // Space that can be given back.
-    auto ballast = SystemFileSystem()->OpenForWrite(disk_ + "/ballast", FileSystem::OpenMode::kCreate);
+    auto ballast = SystemFileSystem()->OpenForWrite(Ballast(), FileSystem::OpenMode::kCreate);
     ASSERT_TRUE(ballast.ok() && (*ballast)->WriteZeros(0, 48u << 20).ok());
     server_ = std::make_unique<ServerProcess>(disk_ + "/data");
+    coordinator_ = server_->coordinator();
   }
   void TearDown() override {
     server_.reset();
     if (mounted_ && umount2(disk_.c_str(), MNT_DETACH) != 0) ADD_FAILURE() << "umount " << disk_;
   }
+  std::string Ballast() const { return disk_ + "/ballast"; }
   std::unique_ptr<Log> Open(bool create) {
     LogOptions options;
-    options.coordinators = {server_->coordinator()};
+    options.coordinators = {coordinator_};
     Result<std::unique_ptr<Log>> log = Status(StatusCode::kUnavailable, "not tried");
     EXPECT_TRUE(WaitFor([&] { return (log = Log::Open(options, "full", create)).ok(); })) << log.status().ToString();
     return log.ok() ? std::move(log).value() : nullptr;
@@ -83,6 +85,7 @@ class FullDiskTest : public ::testing::Test {
   std::string disk_;
   bool mounted_ = false;
   std::unique_ptr<ServerProcess> server_;
+  std::string coordinator_;
   std::atomic<size_t> sent_{0}, answered_{0}, acknowledged_{0};
 };
 
@@ -108,7 +111,7 @@ TEST_F(FullDiskTest, RefusesAppendsServesTheRestAndGoesOn) {
   const Lsn taken = TakeOver(reader.get(), writer->epoch());
   EXPECT_GE(taken.value(), before);
   EXPECT_EQ(writer->ReadBarrier().code(), StatusCode::kFenced);
-  ASSERT_TRUE(SystemFileSystem()->Remove(disk_ + "/ballast").ok());
+  ASSERT_TRUE(SystemFileSystem()->Remove(Ballast()).ok());
   EXPECT_EQ(reader->Append("space again", 1).Get().status().ToString(), "OK");
 
   // And nothing of it was lost by the time the server is started again.
@@ -123,6 +126,82 @@ TEST_F(FullDiskTest, RefusesAppendsServesTheRestAndGoesOn) {
     return (progress = after->Read(Lsn(1), taken, count)).ok();
   })) << progress.status().ToString();
   EXPECT_GE(read, before);
+}
+
+// A log server alone; its coordinator has a disk of its own.
+class RestartOnAFullDiskTest : public FullDiskTest {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(FullDiskTest::SetUp());
+    if (!mounted_) return;
+    server_ = std::make_unique<ServerProcess>(disk_ + "/data", "log");
+    elsewhere_.Start();
+    coordinator_ = elsewhere_.coordinator();
+    StartServer();
+  }
+  void StartServer() {
+    server_->Start({"--log-quota-bytes", "0", "--coordinators", coordinator_});
+    EXPECT_TRUE(server_->OutputHas("log server on ", ++starts_)) << server_->Output();
+  }
+  // To the last byte. Not by this server, which keeps something back.
+  void FillDisk() {
+    auto ballast = SystemFileSystem()->OpenForWrite(Ballast(), FileSystem::OpenMode::kExisting);
+    ASSERT_TRUE(ballast.ok());
+    uint64_t at = *SystemFileSystem()->FileSize(Ballast());
+    for (size_t bytes = 1u << 20; bytes > 0; bytes /= 16) {
+      const std::string zeros(bytes, '\0');
+      for (; (*ballast)->WriteAt(at, zeros).ok(); at += bytes) continue;
+    }
+  }
+  // Everything acknowledged is read back.
+  void Check(Log* reader, Lsn last) {
+    size_t read = 0;
+    const auto count = [&](const Record& record) { read += record.payload.size() == kRecordBytes ? 1 : 0; };
+    Result<ReplayProgress> progress = Status(StatusCode::kUnavailable, "not tried");
+    EXPECT_TRUE(WaitFor([&] {
+      read = 0;
+      return (progress = reader->Read(Lsn(1), last, count)).ok();
+    })) << progress.status().ToString();
+    EXPECT_GE(read, acknowledged_);
+  }
+
+  ServerProcess elsewhere_{folder_.path() + "/coordinator", "coordinator"};
+  size_t starts_ = 0;
+};
+
+TEST_F(RestartOnAFullDiskTest, ComesUpAndGoesOnWhenThereIsSpace) {
+  std::unique_ptr<Log> writer = Open(true);
+  ASSERT_NE(writer, nullptr);
+  TakeOver(writer.get(), Epoch(0));
+  EXPECT_TRUE(writer->Append(std::string(kRecordBytes, 'x'), 1).Get().ok());
+  ++acknowledged_;
+  for (int restart = 0; restart < 3; ++restart) {
+    SCOPED_TRACE("restart " + std::to_string(restart));
+    FillDisk();
+    server_->Kill();
+    FillDisk();
+    StartServer();
+    // A seal and reads; then appends for as long as the segments made before have room.
+    std::unique_ptr<Log> next = Open(false);
+    ASSERT_NE(next, nullptr);
+    const Lsn taken = TakeOver(next.get(), writer->epoch());
+    writer = std::move(next);
+    Check(writer.get(), taken);
+    FillUp(writer.get());
+    EXPECT_LT(acknowledged_, sent_) << "the disk is not full";
+  }
+  EXPECT_TRUE(server_->OutputHas("started on a full disk: appends are refused", 3)) << server_->Output();
+  const size_t before = acknowledged_;
+  ASSERT_TRUE(SystemFileSystem()->Remove(Ballast()).ok());
+  EXPECT_TRUE(WaitFor([&] { return acknowledged_ > before; })) << "appends do not go on by themselves";
+  EXPECT_TRUE(server_->OutputHas("there is space again, appends are taken")) << server_->Output();
+  const Status appended = writer->Append(std::string(kRecordBytes, 'x'), 1).Get().status();
+  EXPECT_TRUE(appended.ok()) << appended.ToString();
+  server_->Kill();
+  StartServer();
+  std::unique_ptr<Log> after = Open(false);
+  ASSERT_NE(after, nullptr);
+  Check(after.get(), TakeOver(after.get(), writer->epoch()));
 }
 
 }  // namespace

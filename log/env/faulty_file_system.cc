@@ -132,6 +132,10 @@ void FaultyFileSystem::SetCapacity(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   capacity_ = bytes;
 }
+void FaultyFileSystem::HideCapacity(bool hidden) {
+  const std::lock_guard lock(mutex_);
+  capacity_hidden_ = hidden;
+}
 uint64_t FaultyFileSystem::BytesUsed() const {
   const std::lock_guard lock(mutex_);
   return Used();
@@ -367,6 +371,12 @@ Result<uint64_t> FaultyFileSystem::FileSize(const std::string& path) {
   const auto at = names_.find(path);
   if (at == names_.end()) return NoEntry("stat", path);
   return uint64_t{at->second->now.size()};
+}
+
+Result<uint64_t> FaultyFileSystem::FreeBytes(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  UNDERSTUDY_RETURN_IF_ERROR(CheckAlive(process_, path));
+  return capacity_hidden_ ? UINT64_MAX : capacity_ - std::min(capacity_, Used());
 }
 
 Result<std::unique_ptr<FileLock>> FaultyFileSystem::Lock(const std::string& path) {

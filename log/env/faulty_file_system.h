@@ -44,6 +44,7 @@ class FaultyFileSystem : public FileSystem {
 
   void FailSyncs(bool fail);                                      // from now on every Sync fails
   void SetCapacity(uint64_t bytes);                               // of all files together; UINT64_MAX at the start
+  void HideCapacity(bool hidden);                                 // as a quota does: FreeBytes knows nothing of it
   void FlipBit(const std::string& path, uint64_t byte, int bit);  // on the disk and in the cache; both must exist
   std::string Content(const std::string& path) const;             // empty when there is none
   uint64_t BytesUsed() const;
@@ -58,6 +59,7 @@ class FaultyFileSystem : public FileSystem {
   Status SyncDir(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
   Result<uint64_t> FileSize(const std::string& path) override;
+  Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
 
  private:
@@ -102,6 +104,7 @@ class FaultyFileSystem : public FileSystem {
   bool crashed_ = false;
   bool fail_syncs_ = false;
   uint64_t capacity_ = UINT64_MAX;
+  bool capacity_hidden_ = false;
 };
 
 }  // namespace understudy

@@ -29,6 +29,14 @@ Status CreateDirs(FileSystem* files, const std::string& path) {
   return files->SyncDir(parent);
 }
 
+Status CheckRoom(FileSystem* files, const std::string& path, uint64_t bytes) {
+  const Result<uint64_t> free = files->FreeBytes(path);
+  if (!free.ok()) return free.status();
+  if (*free >= bytes) return Status::Ok();
+  return {StatusCode::kResourceExhausted,
+          path + ": " + std::to_string(*free) + " bytes are free, " + std::to_string(bytes) + " are needed"};
+}
+
 Result<std::string> ReadWholeFile(FileSystem* files, const std::string& path, size_t bytes_max) {
   Result<std::unique_ptr<RandomAccessFile>> file = files->OpenForRead(path);
   if (!file.ok()) return file.status();

@@ -71,6 +71,9 @@ class FileSystem {
   virtual Status SyncDir(const std::string& path) = 0;
   virtual Result<bool> Exists(const std::string& path) = 0;
   virtual Result<uint64_t> FileSize(const std::string& path) = 0;
+  // What may still be written where `path` is, which must exist. A hint: others write there, too, and a quota does not
+  // show in it.
+  virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 };
 
@@ -86,6 +89,10 @@ Result<std::string> ReadWholeFile(FileSystem* files, const std::string& path, si
 // Replaces `path` so that a crash leaves the old or the new content, and durably so: temporary file, sync, rename, sync
 // of the directory.
 Status ReplaceFile(FileSystem* files, const std::string& path, std::string_view content);
+
+// kResourceExhausted when less than `bytes` are free where `path` is. To be asked before much is written for later use:
+// what is found out by writing takes everybody's last room meanwhile.
+Status CheckRoom(FileSystem* files, const std::string& path, uint64_t bytes);
 
 // "a/b" -> "a"; a name without a slash -> ".".
 std::string DirName(const std::string& path);

@@ -176,7 +176,9 @@ Status FromLevelDb(const leveldb::Status& status, std::string_view context) {
   StatusCode code = StatusCode::kIoError;
   if (status.IsNotFound()) code = StatusCode::kNotFound;
   if (status.IsCorruption()) code = StatusCode::kCorruption;
-  if (text.find("errno 28") != std::string::npos) code = StatusCode::kResourceExhausted;
+  for (const char* full : {"(errno 28)", "(errno 122)"}) {  // ENOSPC, EDQUOT
+    if (text.find(full) != std::string::npos) code = StatusCode::kResourceExhausted;
+  }
   if (text.find("is locked") != std::string::npos) code = StatusCode::kFailedPrecondition;
   return Status(code, text).WithContext(context);
 }

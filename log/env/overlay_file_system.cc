@@ -39,7 +39,8 @@ class OverlayFileSystem::Writer : public WritableFile {
       const uint64_t end = offset + piece.size();
       if (end > content_->size()) {
         if (files_->Used() + end - content_->size() > files_->bytes_max_) {
-          return {StatusCode::kResourceExhausted, path_ + ": no room in memory for what the disk has no room for"};
+          return {StatusCode::kResourceExhausted,
+                  path_ + ": no room in memory for what the disk has no room for (errno 28)"};
         }
         content_->resize(end, '\0');
       }
@@ -157,6 +158,11 @@ Result<uint64_t> OverlayFileSystem::FileSize(const std::string& path) {
   if (at == changed_.end()) return below_->FileSize(path);
   if (at->second == nullptr) return NoEntry(path);
   return uint64_t{at->second->size()};
+}
+
+Result<uint64_t> OverlayFileSystem::FreeBytes(const std::string&) {
+  const std::lock_guard lock(mutex_);
+  return bytes_max_ - std::min(bytes_max_, Used());
 }
 
 Result<std::unique_ptr<FileLock>> OverlayFileSystem::Lock(const std::string& path) { return below_->Lock(path); }

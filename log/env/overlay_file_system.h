@@ -28,6 +28,7 @@ class OverlayFileSystem : public FileSystem {
   Status SyncDir(const std::string& path) override;
   Result<bool> Exists(const std::string& path) override;
   Result<uint64_t> FileSize(const std::string& path) override;
+  Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;  // the one below
 
  private:

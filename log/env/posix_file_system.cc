@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "log/env/file.h"
+#include "log/env/small_files.h"
 
 namespace understudy {
 namespace {
@@ -191,6 +192,12 @@ class PosixFileSystem : public FileSystem {
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) return ErrnoStatus("stat", path, errno);
     return static_cast<uint64_t>(info.st_size);
+  }
+
+  Result<uint64_t> FreeBytes(const std::string& path) override {
+    const Result<FileSystemSpace> space = SpaceOf(path);
+    if (!space.ok()) return space.status();
+    return space->free_bytes;
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {

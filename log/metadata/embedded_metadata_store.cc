@@ -23,6 +23,8 @@ namespace {
 constexpr char kEntryTag = 'k';
 constexpr char kVersionKey[] = "v";
 constexpr size_t kGroupMax = 256;  // calls that share one sync
+constexpr size_t kWriteBufferBytes = 4u << 20;
+constexpr uint64_t kReserveBytes = 2 * kWriteBufferBytes;  // what LevelDB may write when it opens, and then some
 
 std::string EntryKey(const std::string& key) { return kEntryTag + key; }
 
@@ -51,7 +53,7 @@ struct Watcher {
 class EmbeddedMetadataStore : public MetadataStore {
  public:
   EmbeddedMetadataStore(std::string dir, const EmbeddedMetadataOptions& options, FileSystem* files)
-      : dir_(std::move(dir)), options_(options), env_(NewLevelDbEnv(files)) {}
+      : dir_(std::move(dir)), options_(options), files_(files), env_(NewLevelDbEnv(files)) {}
 
   ~EmbeddedMetadataStore() override {
     {
@@ -105,6 +107,8 @@ class EmbeddedMetadataStore : public MetadataStore {
 
  private:
   Status OpenDb();
+  std::string ReservePath() const { return dir_ + "/RESERVE"; }  // LevelDB leaves files alone that it does not know
+  void KeepReserve();
   void Submit(Call call);
   void Run();
   void RunReader();
@@ -125,6 +129,7 @@ class EmbeddedMetadataStore : public MetadataStore {
 
   const std::string dir_;
   const EmbeddedMetadataOptions options_;
+  FileSystem* const files_;
   const std::unique_ptr<leveldb::Env> env_;
 
   // The worker changes db_ and broken_ with db_mutex_ held, and reads them without; the reader reads them with it.
@@ -158,9 +163,16 @@ Status EmbeddedMetadataStore::OpenDb() {
   options.env = env_.get();
   options.create_if_missing = true;
   options.paranoid_checks = true;
-  options.write_buffer_size = 4u << 20;
+  options.write_buffer_size = kWriteBufferBytes;
   leveldb::DB* db = nullptr;
-  UNDERSTUDY_RETURN_IF_ERROR(FromLevelDb(leveldb::DB::Open(options, dir_, &db), "opening metadata in " + dir_));
+  const auto open = [&] { return FromLevelDb(leveldb::DB::Open(options, dir_, &db), "opening metadata in " + dir_); };
+  Status opened = open();
+  if (opened.code() == StatusCode::kResourceExhausted && files_->Remove(ReservePath()).ok()) {
+    LogWarning("metadata", dir_ + ": the disk is full, what was kept in reserve is used");
+    opened = open();
+  }
+  UNDERSTUDY_RETURN_IF_ERROR(opened);
+  KeepReserve();
   {
     const std::unique_lock lock(db_mutex_);
     db_.reset(db);
@@ -177,6 +189,21 @@ Status EmbeddedMetadataStore::OpenDb() {
     ++keys_;
   }
   return FromLevelDb(it->status(), dir_);
+}
+
+// Zeros whose space is given up on a full disk, so that changes go on: takeovers there need few, and small ones.
+void EmbeddedMetadataStore::KeepReserve() {
+  const Result<bool> there = files_->Exists(ReservePath());
+  if (!there.ok() || *there || !CheckRoom(files_, dir_, 2 * kReserveBytes).ok()) return;
+  const std::string temporary = ReservePath() + ".tmp";
+  const auto make = [&]() -> Status {
+    auto file = files_->OpenForWrite(temporary, FileSystem::OpenMode::kTruncate);
+    if (!file.ok()) return file.status();
+    UNDERSTUDY_RETURN_IF_ERROR((*file)->WriteZeros(0, kReserveBytes));
+    UNDERSTUDY_RETURN_IF_ERROR((*file)->Sync());
+    return files_->Rename(temporary, ReservePath());
+  };
+  if (!make().ok()) (void)files_->Remove(temporary);
 }
 
 void EmbeddedMetadataStore::Submit(Call call) {
@@ -274,7 +301,7 @@ void EmbeddedMetadataStore::Serve(std::deque<Call> calls) {
       Answer([call = std::make_shared<Call>(std::move(call)), status](const Status&) { call->Fail(status); });
     }
   }
-  (void)Commit();
+  if (Commit().ok()) KeepReserve();
 }
 
 Status EmbeddedMetadataStore::ServeOne(Call* call) {

@@ -299,8 +299,7 @@ void LogStoreImpl::ApplyGroup(const JournalGroup& group) {
 
 // The disk is full: batches fail, all that were queued since included; the rest is tried again on reserved space.
 void LogStoreImpl::PutBack(JournalGroup* group, GroupOutcome* outcome) {
-  if (!disk_full_) LogWarning("store", dir_ + ": appends are refused: " + group->written.message());
-  disk_full_ = true;
+  DiskIsFull(group->written.message());
   // Segments without their blocks are no space.
   std::erase_if(ready_, [this](SegmentRef& segment) {
     const Result<uint64_t> size = segment->FileBytes();

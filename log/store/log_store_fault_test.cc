@@ -305,26 +305,32 @@ void LiveThroughAFullDisk(LogStore* store, const std::function<void()>& give_spa
   }
 }
 
-TEST(LogStoreFaultTest, AFullDiskRefusesAppendsAndGoesOnWhenItGrows) {
-  QuietLog quiet;
+// By its parameter the free space can be asked for, or is found out by a write that fails, as with a quota.
+class FullDiskTest : public ::testing::TestWithParam<bool> {
+ protected:
+  void Open(TestStore* t, uint64_t capacity) {
+    ASSERT_TRUE(t->Open().ok());
+    t->store->Maintain();
+    t->files.HideCapacity(GetParam());
+    t->files.SetCapacity(capacity);
+  }
+  QuietLog quiet_;
+};
+
+TEST_P(FullDiskTest, RefusesAppendsAndGoesOnWhenItGrows) {
   TestStore t(1);
-  ASSERT_TRUE(t.Open().ok());
-  t.store->Maintain();
-  t.files.SetCapacity(1u << 20);
+  ASSERT_NO_FATAL_FAILURE(Open(&t, 1u << 20));
   LiveThroughAFullDisk(t.store.get(), [&] { t.files.SetCapacity(UINT64_MAX); });
   ASSERT_TRUE(t.Open().ok());
   EXPECT_FALSE(t.recovered.retired);
   EXPECT_EQ(t.RecoveredOf(120)->sealed, Epoch(7));
 }
 
-TEST(LogStoreFaultTest, AFullDiskGoesOnWhenItsLogIsTrimmed) {
-  QuietLog quiet;
+TEST_P(FullDiskTest, GoesOnWhenItsLogIsTrimmed) {
   for (const uint64_t capacity : {700u << 10, 1000u << 10, 1003u << 10, 1100u << 10}) {
     SCOPED_TRACE("capacity " + std::to_string(capacity));
     TestStore t(1);
-    ASSERT_TRUE(t.Open().ok());
-    t.store->Maintain();
-    t.files.SetCapacity(capacity);
+    ASSERT_NO_FATAL_FAILURE(Open(&t, capacity));
     LiveThroughAFullDisk(t.store.get(), [&] {
       JournalEntry trim;
       trim.kind = JournalKind::kTrim;
@@ -335,6 +341,9 @@ TEST(LogStoreFaultTest, AFullDiskGoesOnWhenItsLogIsTrimmed) {
     });
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Room, FullDiskTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "IsNotKnown" : "IsKnown"; });
 
 // Appends to log 1 for as long as they are admitted; why they are not any more. What fails on its way counts, too.
 Status AppendUntilRefused(TestStore* t) {

@@ -110,8 +110,8 @@ class LogStoreImpl : public LogStore {
   bool HardlyUsed() const;
   void RecycleDeadSegments();
   void PrepareSegments();
+  void DiskIsFull(const std::string& why);  // mutex_ held
   std::string ReservePath() const { return dir_ + "/RESERVE"; }
-  bool HasRoomForIndex();
   void KeepReserve();
   void Relocate();
   void ChooseVictim();

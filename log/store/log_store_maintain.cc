@@ -82,8 +82,11 @@ Status LogStoreImpl::FlushLocked() {
 // After a failed write LevelDB's log ends in a torn record; only a new one may be written to. Opening reads much and
 // readers wait for it: so space is made sure of first.
 Status LogStoreImpl::ReopenIndex() {
-  if (!HasRoomForIndex()) return {StatusCode::kResourceExhausted, "no space for the index in " + dir_};
-  const Status opened = index_->Reopen();
+  const auto give_up_reserve = [this] { return files_->Remove(ReservePath()).ok(); };
+  const Status room = CheckRoom(files_, dir_, ReserveBytes(options_) / 2);
+  if (!room.ok() && !give_up_reserve()) return room;
+  Status opened = index_->Reopen();
+  if (opened.code() == StatusCode::kResourceExhausted && give_up_reserve()) opened = index_->Reopen();  // a quota
   if (opened.ok()) index_needs_reopen_ = false;
   if (opened.ok() || opened.code() == StatusCode::kResourceExhausted) return opened;
   const std::lock_guard lock(mutex_);
@@ -103,9 +106,8 @@ Status LogStoreImpl::WriteStep() {
   index_needs_reopen_ = true;
   if (wrote.code() != StatusCode::kResourceExhausted) {
     Die(wrote);
-  } else if (!disk_full_) {
-    disk_full_ = true;
-    LogWarning("store", dir_ + ": " + wrote.message());
+  } else {
+    DiskIsFull(wrote.message());
   }
   return wrote;
 }
@@ -187,10 +189,14 @@ void LogStoreImpl::PrepareSegments() {
     if (made.ok()) continue;
     const std::lock_guard lock(mutex_);
     if (made.code() != StatusCode::kResourceExhausted) return Die(made);
-    if (!disk_full_) LogWarning("store", dir_ + ": no space to prepare a journal segment: " + made.message());
-    disk_full_ = true;
-    return;
+    return DiskIsFull("no space to prepare a journal segment: " + made.message());
   }
+}
+
+void LogStoreImpl::DiskIsFull(const std::string& why) {
+  if (disk_full_) return;
+  disk_full_ = true;
+  LogWarning("store", dir_ + ": " + why + ": appends are refused once the segments made before are filled");
 }
 
 // A file whose space is given up so that, on a full disk, the index can be written, and so dead segments be recycled.
@@ -199,6 +205,7 @@ void LogStoreImpl::KeepReserve() {
   const Result<bool> there = files_->Exists(path);
   if (!there.ok() || *there || index_needs_reopen_) return;
   const auto make = [&]() -> Status {
+    UNDERSTUDY_RETURN_IF_ERROR(CheckRoom(files_, dir_, 2 * ReserveBytes(options_)));
     auto file = files_->OpenForWrite(path + ".tmp", FileSystem::OpenMode::kTruncate);
     if (!file.ok()) return file.status();
     UNDERSTUDY_RETURN_IF_ERROR((*file)->WriteZeros(0, ReserveBytes(options_)));
@@ -215,16 +222,6 @@ void LogStoreImpl::KeepReserve() {
     ready_.pop_back();
   }
   if (const Status removed = segment_files_->Remove(std::move(spare)); removed.ok()) (void)make();
-}
-
-bool LogStoreImpl::HasRoomForIndex() {
-  const std::string probe = dir_ + "/PROBE.tmp";
-  bool room = false;
-  if (auto file = files_->OpenForWrite(probe, FileSystem::OpenMode::kTruncate); file.ok()) {
-    room = (*file)->WriteZeros(0, ReserveBytes(options_) / 2).ok();
-  }
-  (void)files_->Remove(probe);
-  return room || files_->Remove(ReservePath()).ok();
 }
 
 void LogStoreImpl::Relocate() {

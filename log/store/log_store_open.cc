@@ -94,11 +94,8 @@ Status LogStoreImpl::OpenIndex() {
   if (!index.ok()) return index.status();
   index_ = std::move(index).value();
   if (index_->writable()) return Status::Ok();
-  LogWarning("store", dir_ +
-                          ": started on a full disk: appends are refused once the segments made before it ran full "
-                          "are filled; all else is served");
   index_needs_reopen_ = true;
-  disk_full_ = true;
+  DiskIsFull("started on a full disk");
   return Status::Ok();
 }
 

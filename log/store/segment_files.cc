@@ -112,6 +112,8 @@ Status SegmentFiles::MakeReserve(SegmentRef dead) {
 }
 
 Result<std::string> SegmentFiles::Prepare(bool zeroed) {
+  // Also for one without zeros: what is less than a segment is left to what must go on, here and beside us.
+  UNDERSTUDY_RETURN_IF_ERROR(CheckRoom(files_, dir_, segment_bytes_));
   const std::string path = TemporaryPath();
   const auto fill = [&]() -> Status {
     auto file = files_->OpenForWrite(path, FileSystem::OpenMode::kTruncate);

@@ -128,17 +128,8 @@ TEST_F(FullDiskTest, RefusesAppendsServesTheRestAndGoesOn) {
   EXPECT_GE(read, before);
 }
 
-// A log server alone; its coordinator has a disk of its own.
 class RestartOnAFullDiskTest : public FullDiskTest {
  protected:
-  void SetUp() override {
-    ASSERT_NO_FATAL_FAILURE(FullDiskTest::SetUp());
-    if (!mounted_) return;
-    server_ = std::make_unique<ServerProcess>(disk_ + "/data", "log");
-    elsewhere_.Start();
-    coordinator_ = elsewhere_.coordinator();
-    StartServer();
-  }
   void StartServer() {
     server_->Start({"--log-quota-bytes", "0", "--coordinators", coordinator_});
     EXPECT_TRUE(server_->OutputHas("log server on ", ++starts_)) << server_->Output();
@@ -153,6 +144,39 @@ class RestartOnAFullDiskTest : public FullDiskTest {
       for (; (*ballast)->WriteAt(at, zeros).ok(); at += bytes) continue;
     }
   }
+  // The first writer, with one record.
+  std::unique_ptr<Log> Begin() {
+    StartServer();
+    std::unique_ptr<Log> writer = Open(true);
+    if (writer == nullptr) return nullptr;
+    TakeOver(writer.get(), Epoch(0));
+    EXPECT_TRUE(writer->Append(std::string(kRecordBytes, 'x'), 1).Get().ok());
+    ++acknowledged_;
+    return writer;
+  }
+  // After a restart: a seal and reads; then appends for as long as the segments made before have room.
+  void LiveOn(std::unique_ptr<Log>* writer) {
+    std::unique_ptr<Log> next = Open(false);
+    ASSERT_NE(next, nullptr);
+    const Lsn taken = TakeOver(next.get(), (*writer)->epoch());
+    *writer = std::move(next);
+    Check(writer->get(), taken);
+    FillUp(writer->get());
+    EXPECT_LT(acknowledged_, sent_) << "the disk is not full";
+  }
+  void MakeRoom(Log* writer) {
+    const size_t before = acknowledged_;
+    ASSERT_TRUE(SystemFileSystem()->Remove(Ballast()).ok());
+    EXPECT_TRUE(WaitFor([&] { return acknowledged_ > before; })) << "appends do not go on by themselves";
+    EXPECT_TRUE(server_->OutputHas("there is space again, appends are taken")) << server_->Output();
+    const Status appended = writer->Append(std::string(kRecordBytes, 'x'), 1).Get().status();
+    EXPECT_TRUE(appended.ok()) << appended.ToString();
+    server_->Kill();
+    StartServer();
+    std::unique_ptr<Log> after = Open(false);
+    ASSERT_NE(after, nullptr);
+    Check(after.get(), TakeOver(after.get(), writer->epoch()));
+  }
   // Everything acknowledged is read back.
   void Check(Log* reader, Lsn last) {
     size_t read = 0;
@@ -165,43 +189,41 @@ class RestartOnAFullDiskTest : public FullDiskTest {
     EXPECT_GE(read, acknowledged_);
   }
 
-  ServerProcess elsewhere_{folder_.path() + "/coordinator", "coordinator"};
   size_t starts_ = 0;
 };
 
-TEST_F(RestartOnAFullDiskTest, ComesUpAndGoesOnWhenThereIsSpace) {
-  std::unique_ptr<Log> writer = Open(true);
+// A log server alone; its coordinator has a disk of its own. Whatever is given up is taken by somebody else at once.
+TEST_F(RestartOnAFullDiskTest, ALogServerComesUpAndGoesOnWhenThereIsSpace) {
+  ServerProcess elsewhere(folder_.path() + "/coordinator", "coordinator");
+  elsewhere.Start();
+  coordinator_ = elsewhere.coordinator();
+  server_ = std::make_unique<ServerProcess>(disk_ + "/data", "log");
+  std::unique_ptr<Log> writer = Begin();
   ASSERT_NE(writer, nullptr);
-  TakeOver(writer.get(), Epoch(0));
-  EXPECT_TRUE(writer->Append(std::string(kRecordBytes, 'x'), 1).Get().ok());
-  ++acknowledged_;
   for (int restart = 0; restart < 3; ++restart) {
     SCOPED_TRACE("restart " + std::to_string(restart));
     FillDisk();
     server_->Kill();
     FillDisk();
     StartServer();
-    // A seal and reads; then appends for as long as the segments made before have room.
-    std::unique_ptr<Log> next = Open(false);
-    ASSERT_NE(next, nullptr);
-    const Lsn taken = TakeOver(next.get(), writer->epoch());
-    writer = std::move(next);
-    Check(writer.get(), taken);
-    FillUp(writer.get());
-    EXPECT_LT(acknowledged_, sent_) << "the disk is not full";
+    ASSERT_NO_FATAL_FAILURE(LiveOn(&writer));
   }
   EXPECT_TRUE(server_->OutputHas("started on a full disk: appends are refused", 3)) << server_->Output();
-  const size_t before = acknowledged_;
-  ASSERT_TRUE(SystemFileSystem()->Remove(Ballast()).ok());
-  EXPECT_TRUE(WaitFor([&] { return acknowledged_ > before; })) << "appends do not go on by themselves";
-  EXPECT_TRUE(server_->OutputHas("there is space again, appends are taken")) << server_->Output();
-  const Status appended = writer->Append(std::string(kRecordBytes, 'x'), 1).Get().status();
-  EXPECT_TRUE(appended.ok()) << appended.ToString();
-  server_->Kill();
-  StartServer();
-  std::unique_ptr<Log> after = Open(false);
-  ASSERT_NE(after, nullptr);
-  Check(after.get(), TakeOver(after.get(), writer->epoch()));
+  MakeRoom(writer.get());
+}
+
+// All in one: the metadata are on the full disk, too, and live on their reserve.
+TEST_F(RestartOnAFullDiskTest, AWholeUnderstudydComesUpAndGoesOnWhenThereIsSpace) {
+  std::unique_ptr<Log> writer = Begin();
+  ASSERT_NE(writer, nullptr);
+  FillDisk();
+  for (int restart = 0; restart < 3; ++restart) {
+    SCOPED_TRACE("restart " + std::to_string(restart));
+    server_->Kill();
+    StartServer();
+    ASSERT_NO_FATAL_FAILURE(LiveOn(&writer));
+  }
+  MakeRoom(writer.get());
 }
 
 }  // namespace

@@ -214,8 +214,10 @@ void Core::AdvanceTakeOver(ServiceState& service, NodeState& target) {
   auto sent = target.sent.find({name, CommandKind::kTakeOver});
   const bool failed = sent != target.sent.end() && sent->second.done && sent->second.code != StatusCode::kOk;
   const bool owns = service.owner == target.name && service.epoch > move.epoch;
-  if (owns && sent != target.sent.end() && !failed) {  // the chain names it; it applies what is left, then serves
-    WakeIn(options_.command_retry_ms);
+  // The chain names it: it applies what is left, then serves. Unless the command was lost, and a process before this
+  // one had come so far.
+  if (owns && sent != target.sent.end() && !failed && !Passed(sent->second.at, options_.command_retry_ms)) {
+    Wake(sent->second.at + options_.command_retry_ms * kNsPerMs);
     return;
   }
   // The owner itself was chosen, and its answer to this move's command is that it writes in the open epoch already: it

@@ -1,6 +1,8 @@
 // The small parts: service files, plans, the hysteresis of risk.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "server/coordinator/core/plan.h"
 #include "server/coordinator/core/risk.h"
 #include "server/coordinator/core/scenario_testing.h"
@@ -267,6 +269,23 @@ TEST(DecisionsTest, PredictorsAreToldWhatBecameOfThePrimary) {
   EXPECT_EQ(told({"forecast kv1 0.9 proc.fds 900", "at 1000", "done n1 CHECKPOINT OK", "exit n1 exit status 0",
                   "run n1 kv1", "role n1 PRIMARY kv1 epoch=2 applied=100"}),
             std::vector<OutcomeKind>{OutcomeKind::kMoved});
+}
+
+// The chain names a new owner, whose process died before it served; what the next process is told may be lost as well.
+TEST(DecisionsTest, ANewOwnerThatStartedAnewIsToldUntilItHears) {
+  CoreOptions options;
+  options.cluster = "test";
+  options.name = "c1";
+  Scenario scenario(options);
+  for (const char* line : {"none n1", R"(apply {"name":"kv1","program":"/bin/kv"})", "run n1 kv1", "chain kv1 1 n1",
+                           "role n1 PRIMARY kv1 epoch=1", "exit n1 killed by signal 9", "run n1 kv1",
+                           "role n1 PROMOTING kv1", "chain kv1 2 n1", "exit n1 killed by signal 9", "run n1 kv1"}) {
+    scenario.Run(line);
+  }
+  const std::vector<std::string> said = scenario.Run("at " + std::to_string(options.command_retry_ms + 100));
+  EXPECT_TRUE(scenario.errors().empty());
+  EXPECT_NE(std::find(said.begin(), said.end(), "n1 TAKE_OVER kv1 epoch=2 (again)"), said.end())
+      << ::testing::PrintToString(said);
 }
 
 // What loads and switches took is known to the next leader, as far as a plan was written since.

@@ -71,6 +71,8 @@ class Application {
   bool taking_over() const { return takeover_ != nullptr; }
   bool following() const { return follower_ != nullptr || loading_; }
   bool moving() const { return moving_; }
+  bool saving() const { return saving_; }                                  // a checkpoint
+  uint64_t newest_checkpoint() const { return newest_checkpoint_; }        // of those that it listed itself; 0: none
   const std::vector<ReplicaRef>& moving_to() const { return moving_to_; }  // empty unless moving
   const Writer* writer() const { return writer_.get(); }
   const Follower* follower() const { return follower_.get(); }
@@ -182,6 +184,7 @@ class Application {
   uint64_t state_ = 0;
 
   bool saving_ = false;
+  uint64_t newest_checkpoint_ = 0;
   uint64_t acked_ = 0;
   uint64_t barriers_done_ = 0;
   uint64_t next_attempt_ = 1;

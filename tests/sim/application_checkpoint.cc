@@ -97,8 +97,9 @@ void Application::ListCheckpoint(uint64_t id, SimCheckpoint checkpoint, std::vec
         *trim = chain->trim_lsn;
         return true;
       },
-      [this, removed, trim](bool done) {
+      [this, id, removed, trim](bool done) {
         saving_ = false;
+        if (done) newest_checkpoint_ = id;
         around_.coverage->Hit(done ? Reached::checkpoint_listed : Reached::checkpoint_abandoned);
         if (!done) return;
         if (*trim > Lsn(0)) {

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kFirstServedMs = 4000;  // from nothing to everything served, without a fault
 constexpr int64_t kServedMs = 15'000;     // from the end of the faults
 constexpr int64_t kStepNs = 5 * kNsPerMs;
-constexpr int kMoreLogs = 3;  // that operators may come to need
+constexpr int kLogsMax = 5;  // with those that operators may come to need: a program of each on each node
 
 std::vector<LogId> LogsOf(const FleetPlan& plan) {
   std::vector<LogId> logs;
@@ -31,7 +31,7 @@ std::vector<FleetNode::Service> ServicesOf(const FleetPlan& plan) {
   return services;
 }
 
-coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby) {
+coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby, bool restart) {
   coordinator::ServiceSpec spec;
   spec.name = service.name;
   spec.program = "/bin/application";
@@ -43,6 +43,8 @@ coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby)
   spec.policy.persist_ms = 50;
   spec.policy.dwell_ms = 300;
   spec.policy.cooldown_ms = 200;
+  spec.policy.restart = restart;
+  spec.policy.restart_cooldown_ms = 400;
   return spec;
 }
 
@@ -54,7 +56,7 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage, const FleetMut
       chains_(&world_, &oracle_, coverage),
       services_(ServicesOf(plan)),
       metadata_(&world_, &chains_, LogsOf(plan)),
-      watch_(&oracle_, &reached_) {
+      watch_(&oracle_, &chains_, &reached_) {
   oracle_.now = [this] { return world_.now(); };
   oracle_.on_finding = [this](const Finding& finding) {
     if (world_.trace) world_.Say(std::string("BROKEN  ") + RuleName(finding.rule) + ": " + finding.text);
@@ -71,7 +73,7 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage, const FleetMut
     Chain chain;
     chain.log = service.log;
     chain.name = service.name;
-    const coordinator::ServiceSpec spec = SpecOf(service, plan.standby);
+    const coordinator::ServiceSpec spec = SpecOf(service, plan.standby, plan.restarts);
     chain.replicas_target = spec.replicas;
     chain.ack_quorum = spec.ack_quorum;
     chains_.AddLog(chain);
@@ -116,6 +118,7 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage, const FleetMut
   int number = 0;
   for (int i = 1; i <= plan.nodes; ++i) {
     nodes_.push_back(std::make_unique<FleetNode>(to_node, around, "n" + std::to_string(i), &number, workload));
+    if (plan.labels) nodes_.back()->labels = {i % 2 == 0 ? "rack=a" : "rack=b"};
   }
 
   FleetCoordinator::Fleet to_coordinator;
@@ -153,15 +156,17 @@ FleetStage::FleetStage(const FleetPlan& plan, Coverage* coverage, const FleetMut
   options.start_timeout_ms = 1000;
   options.stable_ms = 500;
   options.pause_ms_max = 500;
+  options.restart_checkpoint_timeout_ms = 1000;
+  options.restart_abort_pause_ms = 200;
   options.start_failures_max = 1 << 20;  // giving up for good is a person's affair
   options.recoveries_failed_max = 1 << 20;
   for (int i = 1; i <= plan.coordinators; ++i) {
     coordinators_.push_back(std::make_unique<FleetCoordinator>(to_coordinator, "c" + std::to_string(i)));
   }
   if (!plan.operators) return;
-  metadata_.OpenToOperators(static_cast<size_t>(plan.services) + kMoreLogs);
-  for (int i = 1; i <= kMoreLogs; ++i) {
-    for (auto& node : nodes_) node->AddLog(around, LogId(static_cast<uint64_t>(plan.services + i)), &number, workload);
+  metadata_.OpenToOperators(kLogsMax);
+  for (int i = plan.services + 1; i <= kLogsMax; ++i) {
+    for (auto& node : nodes_) node->AddLog(around, LogId(static_cast<uint64_t>(i)), &number, workload);
   }
 }
 
@@ -174,6 +179,22 @@ std::vector<Owner> FleetStage::Owners() const {
     owners.push_back(last == nullptr ? Owner() : last->owner);
   }
   return owners;
+}
+
+// Whether a node carries the service's labels and serves no other. Without labels one always does: there are never more
+// services than nodes.
+bool FleetStage::HasRoom(const coordinator::ServiceSpec& spec) const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& node) {
+    const bool carries = std::all_of(spec.labels.begin(), spec.labels.end(), [&](const auto& label) {
+      return std::find(node->labels.begin(), node->labels.end(), label.first + "=" + label.second) !=
+             node->labels.end();
+    });
+    const std::vector<coordinator::ServiceSpec> all = metadata_.Services();
+    return carries && std::none_of(all.begin(), all.end(), [&](const coordinator::ServiceSpec& other) {
+             const EpochEntry* last = chains_.value(other.log).chain.last();
+             return other.name != spec.name && last != nullptr && last->owner.node == node->name();
+           });
+  });
 }
 
 std::string FleetStage::UnservedService(const FleetNode::Service& service, const FleetCoordinator& leader) {
@@ -221,7 +242,7 @@ std::string FleetStage::Unserved() {
   if (leader == nullptr) return "no coordinator leads";
   for (const coordinator::ServiceSpec& spec : metadata_.Services()) {
     if (spec.removed) continue;
-    if (std::string why = UnservedService({spec.name, spec.log}, *leader); !why.empty()) return why;
+    if (std::string why = UnservedService({spec.name, spec.log}, *leader); !why.empty() && HasRoom(spec)) return why;
   }
   if (std::string why = StillRuns(); !why.empty()) return why;
   return watch_.Unanswered();

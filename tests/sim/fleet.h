@@ -48,6 +48,7 @@ enum class FleetAction : uint8_t {
   kCasLate,
   // what people and predictors do
   kForecast,
+  kCommonCause,  // a forecast of every service at once
   kSwitchover,
   kPause,
   // the rest of what operators do, and losses of disks: plans with `operators` only
@@ -56,6 +57,7 @@ enum class FleetAction : uint8_t {
   kDrain,
   kUndrain,
   kRebalance,
+  kSettings,  // of the cluster: brake, reserve, dry run, windows
   kWipe,
   kCount,
 };
@@ -79,6 +81,8 @@ struct FleetPlan {
   int64_t run_us = 3'000'000;
   bool standby = false;    // a spare mirrors every service
   bool operators = false;  // services come, change and go, disks are drained and lost
+  bool labels = false;     // nodes stand in two racks, and some services want one of them
+  bool restarts = false;   // forecasts say that a restart cures, and services allow one
   NetworkRates network;
   std::vector<FleetEvent> events;  // by time
 };
@@ -98,8 +102,8 @@ struct FleetMutant {
   std::function<void(coordinator::Input*)> hears;
   std::function<void(const coordinator::Core&, coordinator::Effects*)> decides;
 };
-FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage,
-                     std::function<void(const std::string&)> trace = nullptr, const FleetMutant& mutant = {});
+FleetResult RunFleet(const FleetPlan& plan, Coverage* coverage, std::function<void(const std::string&)> trace = nullptr,
+                     const FleetMutant& mutant = {});
 
 // The same plan with as few events as still break the same rule.
 FleetPlan ShrinkFleet(const FleetPlan& plan, Rule rule);

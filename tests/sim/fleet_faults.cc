@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "log/format/disk_entry.h"
+#include "predictors/policy/policy_json.h"
 #include "tests/sim/fleet_stage.h"
 
 namespace understudy::sim {
@@ -169,15 +170,21 @@ void FleetStage::DoAsOperator(const FleetEvent& event) {
   for (int i = 1; i <= kMoreServices; ++i) names.push_back("x" + std::to_string(i));
   const std::string& any = names[static_cast<size_t>(event.which) % names.size()];
   switch (event.action) {
-    case FleetAction::kForecast: {
+    case FleetAction::kForecast:
+    case FleetAction::kCommonCause: {
+      const bool all = event.action == FleetAction::kCommonCause;
       Forecast forecast;
       forecast.predictor = "nonsense";
-      forecast.status = event.value % 7 == 0 ? ForecastStatus::kAbstain : ForecastStatus::kOk;
+      forecast.status = event.value % 7 == 0 && !all ? ForecastStatus::kAbstain : ForecastStatus::kOk;
       forecast.horizon_ms = 10'000;
-      forecast.probability = static_cast<double>(event.value % 101) / 100;
+      forecast.probability = static_cast<double>(all ? 50 + event.value % 51 : event.value % 101) / 100;
       forecast.confidence = 1;
       forecast.reason = "it said so";
-      for (auto& candidate : coordinators_) candidate->Forecast(request.service, {forecast});
+      forecast.restart_cures = plan_.restarts;
+      for (const coordinator::ServiceSpec& spec : metadata_.Services()) {
+        if (!all && spec.name != request.service) continue;
+        for (auto& candidate : coordinators_) candidate->Forecast(spec.name, {forecast});
+      }
       return;
     }
     case FleetAction::kSwitchover:
@@ -191,9 +198,10 @@ void FleetStage::DoAsOperator(const FleetEvent& event) {
       // Never more services than nodes: each needs one to itself.
       if (!asked_.contains(any) && asked_.size() >= nodes_.size()) return;
       asked_.insert(any);
-      coordinator::ServiceSpec spec = SpecOf({any, LogId()}, event.value % 2 == 0);
+      coordinator::ServiceSpec spec = SpecOf({any, LogId()}, event.value % 2 == 0, plan_.restarts);
       spec.warm = event.value / 2 % 4 != 0;
       spec.replicas = 2 + static_cast<int>(event.value / 8 % (static_cast<int64_t>(disks_.size()) - 1));
+      if (plan_.labels && event.value / 64 % 2 == 0) spec.labels = {{"rack", event.value / 128 % 2 == 0 ? "a" : "b"}};
       request.kind = coordinator::RequestKind::kApply;
       request.service = any;
       request.document = coordinator::EncodeServiceSpec(spec);
@@ -212,6 +220,22 @@ void FleetStage::DoAsOperator(const FleetEvent& event) {
       }
       request.kind = coordinator::RequestKind::kLogs;
       request.document = document.dump();
+      return Ask(request);
+    }
+    case FleetAction::kSettings: {
+      nlohmann::json settings = {{"brake_percent", 25 + 25 * (event.value % 4)},
+                                 {"brake_services_min", 2 + event.value / 4 % 2},
+                                 {"reserve_spares", event.value / 8 % 2},
+                                 {"dry_run", event.value / 16 % 4 == 0},
+                                 {"windows", nlohmann::json::array()}};
+      if (event.value / 64 % 2 == 0) {
+        const int64_t now_ms = world_.now().ns() / kNsPerMs;
+        settings["windows"].push_back({{"kind", event.value / 128 % 2 == 0 ? "forbid" : "allow"},
+                                       {"from", policy::UtcText(now_ms)},
+                                       {"to", policy::UtcText(now_ms + 1000 + event.for_us / 100)}});
+      }
+      request.kind = coordinator::RequestKind::kPolicy;
+      request.document = nlohmann::json({{"request", "settings"}, {"settings", settings}}).dump();
       return Ask(request);
     }
     default:

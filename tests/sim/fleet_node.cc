@@ -55,6 +55,7 @@ void FleetNode::Start(const understudy::Command& command) {
   attempt_ = AttemptId();
   taking_over_.reset();
   handing_over_.reset();
+  saving_.reset();
   done_.clear();
   last_command_ = 0;
   has_app_ = false;
@@ -133,6 +134,11 @@ AppReport FleetNode::ReportOfProcess() {
     const bool moved = app == nullptr || !app->writing();
     Finish(*std::exchange(handing_over_, std::nullopt), moved ? StatusCode::kOk : StatusCode::kDeadlineExceeded,
            moved ? "" : "it did not drain");
+  }
+  if (saving_.has_value() && (app == nullptr || !app->saving())) {
+    const bool listed = app != nullptr && app->newest_checkpoint() > saved_;
+    Finish(*std::exchange(saving_, std::nullopt), listed ? StatusCode::kOk : StatusCode::kUnavailable,
+           listed ? "" : "the checkpoint was not saved");
   }
   if (app != nullptr) {
     report.service = service_;
@@ -230,6 +236,13 @@ StatusCode FleetNode::Carry(const understudy::Command& command, std::string* det
       return app->ChangeReplicas(pick, kDrainNs) ? StatusCode::kOk : refuse("another move is under way");
     }
     case CommandKind::kCheckpoint:
+      if (!primary) return refuse("not the primary");
+      if (app->saving()) return refuse("one is being saved");
+      saved_ = app->newest_checkpoint();
+      app->SaveCheckpoint();
+      saving_ = command.id;
+      *pending = true;
+      return StatusCode::kOk;
     case CommandKind::kCheckpointEvery:
       if (primary) app->SaveCheckpoint();
       return StatusCode::kOk;
@@ -272,6 +285,7 @@ void FleetNode::Report() {
   AgentReport report;
   report.node = name_;
   report.address = name_;
+  report.labels = labels;
   report.incarnation = incarnation_;
   report.process = process_;
   report.exit_reason = exit_reason_;

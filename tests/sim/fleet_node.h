@@ -35,6 +35,8 @@ class FleetNode {
 
   FleetNode(const Fleet& fleet, const Surroundings& around, std::string name, int* number, const Workload& workload);
 
+  std::vector<std::string> labels;  // as its agent was given them
+
   const std::string& name() const { return name_; }
   NodeId node() const { return node_; }
   std::vector<NodeId> nodes() const;  // the agent's and the process's: what a fault of the machine hits
@@ -97,6 +99,8 @@ class FleetNode {
   AttemptId attempt_;                   // drawn for a handover
   std::optional<int64_t> taking_over_;  // the command's id
   std::optional<int64_t> handing_over_;
+  std::optional<int64_t> saving_;  // CHECKPOINT
+  uint64_t saved_ = 0;             // the newest checkpoint that was listed when it came
   std::deque<CommandResult> done_;
 
   // The agent.

@@ -27,6 +27,7 @@ constexpr const char* kNames[] = {"outage",
                                   "cas-lost",
                                   "cas-late",
                                   "forecast",
+                                  "common-cause",
                                   "switchover",
                                   "pause",
                                   "apply",
@@ -34,6 +35,7 @@ constexpr const char* kNames[] = {"outage",
                                   "drain",
                                   "undrain",
                                   "rebalance",
+                                  "settings",
                                   "wipe"};
 static_assert(std::size(kNames) == static_cast<size_t>(FleetAction::kCount));
 
@@ -42,6 +44,7 @@ void MakeOperators(FleetPlan* plan) {
   Stream stream(Mix(plan->seed, 0x0BE7A705));
   plan->operators = !plan->quiet && stream.Below(2) == 0;
   if (!plan->operators) return;
+  plan->labels = stream.Below(3) == 0;
   const int64_t count = stream.Between(1, 10);
   const auto first = static_cast<uint64_t>(kFirstOfOperators);
   for (int64_t i = 0; i < count; ++i) {
@@ -71,7 +74,9 @@ constexpr Field kFields[] = {
     UNDERSTUDY_FLEET_FIELD("seed", seed, uint64_t, INT64_MAX),
     UNDERSTUDY_FLEET_FIELD("quiet", quiet, bool, 1),
     UNDERSTUDY_FLEET_FIELD("operators", operators, bool, 1),
-    UNDERSTUDY_FLEET_FIELD("services", services, int, 2),
+    UNDERSTUDY_FLEET_FIELD("labels", labels, bool, 1),
+    UNDERSTUDY_FLEET_FIELD("restarts", restarts, bool, 1),
+    UNDERSTUDY_FLEET_FIELD("services", services, int, 3),
     UNDERSTUDY_FLEET_FIELD("nodes", nodes, int, 4),
     UNDERSTUDY_FLEET_FIELD("disks", disks, int, 4),
     UNDERSTUDY_FLEET_FIELD("coordinators", coordinators, int, 2),
@@ -125,8 +130,10 @@ FleetPlan MakeFleetPlan(uint64_t seed) {
   plan.seed = seed;
   Stream stream(Mix(seed, 0xF1EE7BAD));
   plan.quiet = stream.Below(3) == 0;
-  plan.services = static_cast<int>(stream.Between(1, 2));
-  plan.nodes = plan.services + static_cast<int>(stream.Between(1, 2));
+  plan.services = stream.Below(4) == 0 ? 3 : static_cast<int>(stream.Between(1, 2));
+  plan.nodes =
+      stream.Below(6) == 0 ? plan.services : std::min(4, plan.services + static_cast<int>(stream.Between(1, 2)));
+  plan.restarts = stream.Below(3) == 0;
   plan.disks = static_cast<int>(stream.Between(3, 4));
   plan.standby = stream.Below(2) == 0;
   plan.run_us = stream.Between(1000, 4000) * 1000;
@@ -147,7 +154,8 @@ FleetPlan MakeFleetPlan(uint64_t seed) {
     event.value = stream.Between(0, 1000);
     plan.events.push_back(event);
     // A forecast that nobody repeats is soon forgotten.
-    for (int64_t k = 1; event.action == FleetAction::kForecast && k <= 8; ++k) {
+    const bool foretold = event.action == FleetAction::kForecast || event.action == FleetAction::kCommonCause;
+    for (int64_t k = 1; foretold && k <= 8; ++k) {
       FleetEvent again = event;
       again.at_us += k * 30'000;
       plan.events.push_back(again);
@@ -189,7 +197,7 @@ Result<FleetPlan> FleetPlanFromText(const std::string& text) {
     }
     if (verb == "at") plan.events.push_back(event);
   }
-  if (!begun || plan.services < 1 || plan.nodes <= plan.services || plan.disks < 3 || plan.coordinators < 1) {
+  if (!begun || plan.services < 1 || plan.nodes < plan.services || plan.disks < 3 || plan.coordinators < 1) {
     return Status(StatusCode::kInvalidArgument, "the plan needs a line 'fleet', and room for what it names");
   }
   return plan;

@@ -17,7 +17,7 @@ namespace understudy::sim {
 
 const char* Name(FleetAction action);
 std::vector<FleetNode::Service> ServicesOf(const FleetPlan& plan);  // those that are there from the beginning
-coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby);
+coordinator::ServiceSpec SpecOf(const FleetNode::Service& service, bool standby, bool restart);
 
 class FleetStage : public Holdings {
  public:
@@ -57,6 +57,7 @@ class FleetStage : public Holdings {
   // fleet.cc
   std::string Unserved();  // which service and why; empty: all are served
   std::string UnservedService(const FleetNode::Service& service, const FleetCoordinator& leader);
+  bool HasRoom(const coordinator::ServiceSpec& spec) const;
   std::string StillRuns();  // a service that was removed
   bool RunUntilServed(int64_t limit_ms, std::string* why);
   std::vector<Owner> Owners() const;

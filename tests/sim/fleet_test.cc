@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -62,7 +64,7 @@ std::string All(int places, int at_ms, const std::string& action, int for_ms) {
 
 // Two services that are mirrored, on four nodes, and what happens to them.
 std::string Fleet(const std::string& events) {
-  return "fleet seed=1 operators=1 services=2 nodes=4 disks=3 run_us=1500000 standby=1\n" + events;
+  return "fleet seed=1 operators=1 labels=1 services=2 nodes=4 disks=3 run_us=1500000 standby=1\n" + events;
 }
 
 class FleetRules : public ::testing::Test {
@@ -73,6 +75,13 @@ class FleetRules : public ::testing::Test {
     EXPECT_EQ(Broken(Fleet(events), mutant), rule);
   }
   const std::string killed_ = All(4, 100, "kill", 0);
+  const std::string forecasts_ = [] {
+    std::string events;
+    for (int at_ms = 200; at_ms < 1400; at_ms += 30) {
+      events += "at us=" + std::to_string(at_ms) + "000 forecast which=0 for_us=0 value=99\n";
+    }
+    return events;
+  }();
   const std::string switched_ = "at us=100000 switchover which=0 for_us=0 value=0\n";
 };
 
@@ -110,16 +119,62 @@ TEST_F(FleetRules, OneMoveWhoIsNotThePrimaryHandsOver) {
 }
 
 TEST_F(FleetRules, PausedKeptAForecastIsObeyed) {
-  std::string events = "at us=50000 pause which=0 for_us=0 value=0\n";
-  for (int at_ms = 200; at_ms < 1400; at_ms += 30) {
-    events += "at us=" + std::to_string(at_ms) + "000 forecast which=0 for_us=0 value=99\n";
-  }
+  const std::string events = "at us=50000 pause which=0 for_us=0 value=0\n" + forecasts_;
   FleetMutant mutant;
   mutant.hears = [](coordinator::Input* input) {
     auto* request = std::get_if<coordinator::OperatorRequest>(&input->what);
     if (request != nullptr) request->paused = false;
   };
   Caught("paused-kept", events, mutant);
+}
+
+TEST_F(FleetRules, SettingsKeptADryRunIsNone) {
+  FleetMutant mutant;
+  mutant.hears = [](coordinator::Input* input) {
+    auto* request = std::get_if<coordinator::OperatorRequest>(&input->what);
+    if (request != nullptr) request->document = R"({"request":"settings","settings":{}})";
+  };
+  Caught("settings-kept", "at us=50000 settings which=0 for_us=0 value=0\n" + forecasts_, mutant);
+}
+
+TEST_F(FleetRules, SettingsKeptTheBrakeHoldsNothing) {
+  FleetMutant mutant;
+  mutant.decides = [](const Core& core, Effects* effects) {
+    if (!core.braked()) return;
+    effects->events.push_back({"switch_started", "s1", "n1", "forecast: it said so", {}});
+  };
+  // Both of two services at risk, and the brake from two on.
+  Caught("settings-kept", "at us=50000 settings which=0 for_us=0 value=80\n" + All(1, 300, "common-cause", 0), mutant);
+}
+
+TEST_F(FleetRules, LabelsKeptAnyNodeWillDo) {
+  FleetMutant mutant;
+  mutant.decides = [](const Core&, Effects* effects) {
+    for (coordinator::Event& event : effects->events) {
+      if (event.kind == "target_chosen" && event.service == "x1") event.node = "n2";
+    }
+  };
+  Caught("labels-kept", "at us=100000 apply which=2 for_us=0 value=130\n", mutant);
+}
+
+TEST_F(FleetRules, RestartSavedTheCheckpointIsNotWaitedFor) {
+  auto asked = std::make_shared<std::map<std::string, int64_t>>();
+  FleetMutant mutant;
+  mutant.decides = [asked](const Core&, Effects* effects) {
+    std::erase_if(effects->commands, [&](const SendCommand& send) {
+      if (send.command.kind != CommandKind::kCheckpoint) return false;
+      (*asked)[send.node] = send.command.id;
+      return true;
+    });
+  };
+  mutant.hears = [asked](coordinator::Input* input) {
+    auto* reported = std::get_if<coordinator::NodeReported>(&input->what);
+    if (reported == nullptr || !asked->contains(reported->report.node)) return;
+    reported->report.done.push_back({(*asked)[reported->report.node], StatusCode::kOk, ""});
+  };
+  const std::string no_spare = "fleet seed=1 services=2 nodes=2 disks=3 run_us=1500000 restarts=1\n" + forecasts_;
+  EXPECT_EQ(Broken(no_spare, {}), "");
+  EXPECT_EQ(Broken(no_spare, mutant), "restart-saved");
 }
 
 TEST_F(FleetRules, HealthyKeptAPrimaryIsStopped) {

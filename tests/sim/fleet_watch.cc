@@ -1,6 +1,11 @@
 #include "tests/sim/fleet_watch.h"
 
+#include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
+
+#include "predictors/policy/policy.h"
+#include "predictors/policy/policy_json.h"
 
 namespace understudy::sim {
 namespace {
@@ -30,8 +35,19 @@ void FleetWatch::Asked(const Reign& reign, const coordinator::OperatorRequest& r
     ++resumes_;
     paused_ = false;
   }
-  requests_[request.token] = {reign, request.kind, request.service,
-                              request.kind == coordinator::RequestKind::kPause && request.paused, resumes_};
+  Request& asked = requests_[request.token];
+  asked = {reign,
+           request.kind,
+           request.service,
+           request.kind == coordinator::RequestKind::kPause && request.paused,
+           resumes_,
+           std::nullopt,
+           0};
+  if (request.kind != coordinator::RequestKind::kPolicy) return;
+  const auto document = nlohmann::json::parse(request.document);
+  asked.settings = *policy::ParseFleetSettings(document.at("settings").dump(), {});
+  asked.settings_before = ++settings_asked_;
+  settings_.reset();
 }
 
 void FleetWatch::Decided(const Reign& reign, const coordinator::Core& core, const coordinator::Effects& effects) {
@@ -51,9 +67,23 @@ void FleetWatch::OnEvent(const Reign& reign, const coordinator::Core& core, cons
     // What began and ended in one step is not in the plan any more.
     const bool predicted = event.text.starts_with("forecast");
     reached_->Hit(predicted ? "switch begun by a forecast" : "switch begun by an operator");
-    if (predicted && paused_) {
-      oracle_->Broken(Rule::kPausedKept, reign.first + " begins a switch of " + event.service +
-                                             " for a forecast, though an operator was told that those are paused");
+    if (predicted) OnPredictedSwitch(reign, core, event.service);
+  }
+  const bool chosen = event.kind == "target_chosen" || event.kind == "spare_assigned" ||
+                      (event.kind == "takeover_started" && !event.text.starts_with("during a planned switch"));
+  if (chosen && !event.node.empty() && service != core.services().end()) {
+    const std::vector<std::string>& labels = core.nodes().at(event.node).report.labels;
+    for (const auto& [key, value] : service->second.spec.labels) {
+      if (std::find(labels.begin(), labels.end(), key + "=" + value) != labels.end()) continue;
+      oracle_->Broken(Rule::kLabelsKept, reign.first + ": " + event.kind + " of " + event.service + ": " + event.node +
+                                             ", which does not carry " + key + "=" + value);
+    }
+  }
+  if (event.kind == "restart_started") saved_[event.service] = NewestCheckpoint(core, event.service);
+  if (const auto began = saved_.find(event.service); event.kind == "restart_checkpointed" && began != saved_.end()) {
+    if (NewestCheckpoint(core, event.service) <= began->second) {
+      oracle_->Broken(Rule::kRestartSaved, reign.first + " ends the process of " + event.service +
+                                               " to restart it, and no checkpoint was listed since it decided so");
     }
   }
   if (event.kind == "switch_aborted" && was_planned) {
@@ -66,6 +96,22 @@ void FleetWatch::OnEvent(const Reign& reign, const coordinator::Core& core, cons
                               "service_placed", "service_applied", "plan_adopted"}) {
     if (event.kind == chooses) target_.erase({reign, event.service});
   }
+}
+
+void FleetWatch::OnPredictedSwitch(const Reign& reign, const coordinator::Core& core, const std::string& service) {
+  const std::string begins = reign.first + " begins a switch of " + service + " for a forecast, though ";
+  if (paused_) oracle_->Broken(Rule::kPausedKept, begins + "an operator was told that those are paused");
+  if (core.braked()) oracle_->Broken(Rule::kSettingsKept, begins + "its brake is on");
+  if (!settings_.has_value()) return;
+  if (settings_->dry_run) oracle_->Broken(Rule::kSettingsKept, begins + "an operator was told of a dry run");
+  if (!policy::InsideWindows(settings_->windows, oracle_->now().ns() / kNsPerMs)) {
+    oracle_->Broken(Rule::kSettingsKept, begins + "an operator was told of windows that hold it");
+  }
+}
+
+uint64_t FleetWatch::NewestCheckpoint(const coordinator::Core& core, const std::string& service) const {
+  const Chain& chain = chains_->value(core.services().at(service).spec.log).chain;
+  return chain.checkpoints.empty() ? 0 : chain.checkpoints.back().id;
 }
 
 void FleetWatch::OnCommand(const Reign& reign, const coordinator::Core& core, const coordinator::SendCommand& send) {
@@ -114,6 +160,9 @@ void FleetWatch::OnAnswer(const coordinator::Answer& answer) {
   requests_.erase(asked);
   reached_->Hit("answer " + std::string(kRequests.at(static_cast<size_t>(request.kind))) + " " +
                 std::string(StatusCodeName(answer.code)));
+  if (request.settings.has_value() && answer.code == StatusCode::kOk && settings_asked_ == request.settings_before) {
+    settings_ = request.settings;
+  }
   if (request.pauses && answer.code == StatusCode::kOk && resumes_ == request.resumes_before) paused_ = true;
 }
 

@@ -5,12 +5,15 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
+#include "predictors/policy/types.h"
 #include "server/coordinator/core/core.h"
 #include "tests/sim/fleet_coverage.h"
+#include "tests/sim/metadata.h"
 #include "tests/sim/oracle.h"
 
 namespace understudy::sim {
@@ -19,7 +22,8 @@ class FleetWatch {
  public:
   using Reign = std::pair<std::string, uint64_t>;  // a coordinator, and which time it leads
 
-  FleetWatch(Oracle* oracle, FleetCoverage* reached) : oracle_(oracle), reached_(reached) {}
+  FleetWatch(Oracle* oracle, const Metadata* chains, FleetCoverage* reached)
+      : oracle_(oracle), chains_(chains), reached_(reached) {}
 
   void Found(const coordinator::Core& core);  // it has read the metadata
   void Asked(const Reign& reign, const coordinator::OperatorRequest& request);
@@ -35,16 +39,24 @@ class FleetWatch {
     std::string service;
     bool pauses = false;
     uint64_t resumes_before = 0;
+    std::optional<policy::FleetSettings> settings;
+    uint64_t settings_before = 0;
   };
   void OnEvent(const Reign& reign, const coordinator::Core& core, const coordinator::Event& event);
+  void OnPredictedSwitch(const Reign& reign, const coordinator::Core& core, const std::string& service);
   void OnCommand(const Reign& reign, const coordinator::Core& core, const coordinator::SendCommand& send);
   void OnAnswer(const coordinator::Answer& answer);
+  uint64_t NewestCheckpoint(const coordinator::Core& core, const std::string& service) const;  // its id; 0: none
 
   Oracle* oracle_;
+  const Metadata* chains_;
   FleetCoverage* reached_;
   std::map<uint64_t, Request> requests_;  // by token
   uint64_t resumes_ = 0;                  // asked for
   bool paused_ = false;                   // and operators were told so
+  uint64_t settings_asked_ = 0;
+  std::optional<policy::FleetSettings> settings_;  // as operators were told; none: nobody can know
+  std::map<std::string, uint64_t> saved_;          // the newest checkpoint of a service when its restart began
   // Who was told to take over, in a reign and a service, since the last event that chose another target.
   std::map<std::pair<Reign, std::string>, std::string> target_;
   std::map<std::pair<Reign, std::string>, coordinator::Move> moves_;  // as of the last decision

@@ -39,6 +39,9 @@ enum class Rule : uint8_t {
   kLiveServed,       // when faults stop, every service is served again, and plans end
   kOneMove,          // a coordinator commands what its one plan for a service says, and one recovery at a time
   kPausedKept,       // no forecast begins a switch after an operator was told that those are paused
+  kSettingsKept,     // ... nor under the brake, in a dry run, outside of the windows that an operator was told of
+  kLabelsKept,       // nodes that are chosen for a service carry its labels
+  kRestartSaved,     // a process is restarted on purpose only after a checkpoint of it was listed
   kRemovedStopped,   // when faults stop, removed services have been stopped
   kRetiredSilent,    // a retired disk vouches for nothing: no append, seal or barrier succeeds on it
   kLiveRepair,       // when faults stop, closed epochs get back as many full replicas as they should have

@@ -9,6 +9,7 @@ from lab import fill, unfill, wipe
 
 SERVERS = ETCD + COORDINATORS + LOGS + NODES
 CALM = "link {} {} 0 0 0 0"
+SETTLES_S = 0.5
 
 
 class Fault:
@@ -17,6 +18,7 @@ class Fault:
     kind = ""
     weight = 1
     seconds_range = (0.5, 5.0)
+    settles = {}  # what it is busy with: for how long still after it is healed, unless SETTLES_S
 
     def __init__(self, cast, dice):
         self.cast = cast
@@ -240,6 +242,9 @@ class WipedDisk(Fault):
 
     kind, weight = "wiped disk", 1
     seconds_range = (0.5, 3.0)
+    # A log server that finds its disk full before it has made its data directory there ends with status 1, and may: it holds
+    # nothing that anybody could ask for. So the disk does not run full until that is made.
+    settles = {"disks": 10}
 
     def __init__(self, cast, dice):
         super().__init__(cast, dice)
@@ -312,7 +317,7 @@ def schedule(cast, seed, seconds):
             wiped = wiped or kind is WipedDisk
             planned.append((at, fault))
             for what in fault.busy():
-                busy_until[what] = at + fault.seconds + 0.5
+                busy_until[what] = at + fault.seconds + fault.settles.get(what, SETTLES_S)
         # Often one after another, at times on top of one another.
         at += dice.choice([0.1, 0.3, 1.0, 2.0, 3.0]) + (fault.seconds if dice.random() < 0.4 else 0)
     return planned

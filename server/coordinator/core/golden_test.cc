@@ -34,10 +34,7 @@ TEST_P(GoldenTest, TheCoreDoesWhatTheFileSays) {
   std::ifstream in(path);
   std::stringstream expected;
   expected << in.rdbuf();
-  CoreOptions options;
-  options.cluster = "test";
-  options.name = "c1";
-  Scenario scenario(options);
+  Scenario scenario;
   std::string actual;
   std::istringstream lines(expected.str());
   for (std::string line; std::getline(lines, line);) {

@@ -23,13 +23,7 @@ class RemovalTest : public testing::Test {
     return said;
   }
 
-  static CoreOptions Options() {
-    CoreOptions options;
-    options.cluster = "test";
-    options.name = "c1";
-    return options;
-  }
-  Scenario scenario_{Options()};
+  Scenario scenario_;
 };
 
 TEST_F(RemovalTest, EndsWhenItsProcessesHaveEnded) {

@@ -79,13 +79,6 @@ std::vector<Conversation> Conversations() {
 
 class ResumeTest : public testing::TestWithParam<Conversation> {};
 
-CoreOptions Options() {
-  CoreOptions options;
-  options.cluster = "test";
-  options.name = "c1";
-  return options;
-}
-
 // What becomes of what script[cut - 1] wanted to write.
 enum class Writes { kDone, kLost, kLate };
 
@@ -101,7 +94,7 @@ void RunCut(const Conversation& conversation, const Cut& cut) {
                (cut.writes == Writes::kLost   ? ", writes lost"
                 : cut.writes == Writes::kLate ? ", writes land before line " + std::to_string(cut.landing)
                                               : ""));
-  Scenario scenario(Options());
+  Scenario scenario;
   std::vector<std::string> effects;
   const auto run = [&](const std::string& line) {
     effects.push_back("-- " + line);

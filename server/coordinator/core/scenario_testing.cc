@@ -31,7 +31,14 @@ std::string Rest(const std::string& line, size_t words) {
 
 }  // namespace
 
-Scenario::Scenario(CoreOptions options) : options_(std::move(options)) { Start(); }
+CoreOptions TestOptions() {
+  CoreOptions options;
+  options.cluster = "test";
+  options.name = "c1";
+  return options;
+}
+
+Scenario::Scenario() : options_(TestOptions()) { Start(); }
 
 void Scenario::Start() {
   core_ = std::make_unique<Core>(options_);

@@ -14,9 +14,11 @@
 
 namespace understudy::coordinator {
 
+CoreOptions TestOptions();  // of coordinator c1
+
 class Scenario {
  public:
-  explicit Scenario(CoreOptions options);
+  Scenario();  // c1 leads
 
   // Carries out one line; returns the effects as text, one a line. See the scenarios in tests/golden/coordinator_*.txt.
   std::vector<std::string> Run(const std::string& line);

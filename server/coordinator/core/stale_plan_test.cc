@@ -39,13 +39,7 @@ class StalePlanTest : public testing::Test {
   bool Said(const std::string& what) const { return said_.find(what, since_) != std::string::npos; }
   const ServiceState& service(const std::string& name) { return scenario_.core().services().at(name); }
 
-  static CoreOptions Options() {
-    CoreOptions options;
-    options.cluster = "test";
-    options.name = "c1";
-    return options;
-  }
-  Scenario scenario_{Options()};
+  Scenario scenario_;
   std::string said_;
   size_t since_ = 0;
 };
@@ -83,7 +77,7 @@ TEST_F(StalePlanTest, AStartDoesNotStopThePrimaryOfAnother) {
 
 TEST_F(StalePlanTest, ASpareThatServesAnotherIsGivenUp) {
   for (const std::string other : {"/bin/kv", "/bin/other"}) {
-    scenario_ = Scenario(Options());
+    scenario_ = Scenario();
     said_.clear();
     since_ = 0;
     Place(R"({"name":"kv1","program":"/bin/kv","standby":true})", R"({"name":"kv2","program":")" + other + "\"}");

@@ -214,10 +214,7 @@ TEST(RiskTest, SilenceRecedesAndNeverPromotes) {
 }
 
 TEST(DecisionsTest, AreRecordedWithWhatTheyWereMadeFrom) {
-  CoreOptions options;
-  options.cluster = "test";
-  options.name = "c1";
-  Scenario scenario(options);
+  Scenario scenario;
   for (const char* line : {"none n1 n2", R"(apply {"name":"kv1","program":"/bin/kv"})", "run n1 kv1", "run n2 kv1",
                            "role n1 PRIMARY kv1 epoch=1", "forecast kv1 0.8 memory will run out in 60 s"}) {
     scenario.Run(line);
@@ -239,10 +236,7 @@ TEST(DecisionsTest, AreRecordedWithWhatTheyWereMadeFrom) {
 // A failure is a failure; one that only stopped serving was degraded; one that was ended in time nobody knows.
 TEST(DecisionsTest, PredictorsAreToldWhatBecameOfThePrimary) {
   const auto told = [](const std::vector<const char*>& lines) {
-    CoreOptions options;
-    options.cluster = "test";
-    options.name = "c1";
-    Scenario scenario(options);
+    Scenario scenario;
     for (const char* line : {"none n1", R"(apply {"name":"kv1","program":"/bin/kv","policy":{"restart":true}})",
                              "run n1 kv1", "chain kv1 1 n1", "role n1 PRIMARY kv1 epoch=1 applied=100"}) {
       scenario.Run(line);
@@ -290,10 +284,7 @@ TEST(DecisionsTest, ANewOwnerThatStartedAnewIsToldUntilItHears) {
 
 // What loads and switches took is known to the next leader, as far as a plan was written since.
 TEST(DecisionsTest, WhatWasMeasuredOutlivesTheLeader) {
-  CoreOptions options;
-  options.cluster = "test";
-  options.name = "c1";
-  Scenario scenario(options);
+  Scenario scenario;
   for (const char* line :
        {"none n1 n2", R"(apply {"name":"kv1","program":"/bin/kv"})", "run n1 kv1", "run n2 kv1", "chain kv1 1 n1",
         "role n1 PRIMARY kv1 epoch=1", "forecast kv1 0.6 memory", "role n2 LOADING kv1", "at 400",
@@ -308,10 +299,7 @@ TEST(DecisionsTest, WhatWasMeasuredOutlivesTheLeader) {
 
 // A wake-up in the past would have the shell step again at once, and for ever.
 TEST(DecisionsTest, NeverWaitForThePast) {
-  CoreOptions options;
-  options.cluster = "test";
-  options.name = "c1";
-  Core core(options);
+  Core core(TestOptions());
   Effects effects;
   core.Step({MetadataChanged{MetadataKind::kNode, "n1", "{}", 1}}, Instant(kNsPerSecond), &effects);
   core.Step({MetadataLoaded{1}}, Instant(kNsPerSecond), &effects);

@@ -16,7 +16,7 @@ constexpr char kSegmentPath[] = "tests/golden/segment_v1.bin";
 constexpr char kIdentityPath[] = "/data/IDENTITY";
 constexpr char kIdentityV1[] =
     "understudy-disk 1\ndisk 0123456789abcdeffedcba9876543210\nboot 42\nretired \ncrc32c 536615148\n";
-constexpr size_t kSlotBytes = 2048;
+constexpr size_t kSlotBytes = 4096;
 constexpr DiskId kDisk{0x0123456789abcdef, 0xfedcba9876543210};
 constexpr AttemptId kOwner{0x1111111111111111, 0x2222222222222222};
 

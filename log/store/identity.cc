@@ -12,7 +12,7 @@ namespace understudy {
 namespace {
 
 constexpr size_t kSlots = 2;
-constexpr size_t kSlotBytes = 2048;  // both together: one block of the disk, taken when the file is made
+constexpr size_t kSlotBytes = 4096;  // a sector each: a torn write leaves the other whole
 constexpr size_t kReasonBytesMax = 1024;
 
 Status Corrupt(const char* what) { return {StatusCode::kCorruption, std::string("identity: ") + what}; }

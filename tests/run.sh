@@ -11,7 +11,8 @@ Usage: tests/run.sh [PRESET] [CTEST ARGUMENTS...]
 
 UNDERSTUDY_SIM_MINUTES (default 2) is how long the simulator hunts: 0.1 for a quick round.
 
-Installs missing packages (deploy/packages.txt), configures, builds, runs the tests. Exit status 0 only if all passed.
+Installs missing packages (deploy/packages.txt), configures, builds, runs the tests. Exit status 0 only if all passed and, with
+asan or tsan, no process that a test started was reported.
 TEXT
 }
 
@@ -29,4 +30,20 @@ cmake --preset "$preset"
 cmake --build --preset "$preset" -j "$(nproc)"
 # Tests start servers and applications of their own and bind ports they are given, so they may run side by side; those
 # that fill the machine say RUN_SERIAL.
-ctest --preset "$preset" -j "$(nproc)" --no-tests=error "$@"
+if [ "$preset" = release ]; then
+  exec ctest --preset "$preset" -j "$(nproc)" --no-tests=error "$@"
+fi
+# A server that a sanitizer ended is replaced as after any crash, so that a test of the whole cluster may pass all the same.
+reports=$PWD/build/$preset/reports
+rm -rf "$reports"
+mkdir "$reports"
+export ASAN_OPTIONS=log_path=$reports/asan UBSAN_OPTIONS=log_path=$reports/ubsan:print_stacktrace=1
+export TSAN_OPTIONS=log_path=$reports/tsan:suppressions=$PWD/tests/tsan.supp
+status=0
+ctest --preset "$preset" -j "$(nproc)" --no-tests=error "$@" || status=$?
+for report in "$reports"/*; do
+  [ -e "$report" ] || break  # none
+  cat "$report"
+  status=1
+done
+exit "$status"

@@ -38,7 +38,7 @@ CoreOptions TestOptions() {
   return options;
 }
 
-Scenario::Scenario() : options_(TestOptions()) { Start(); }
+Scenario::Scenario(CoreOptions options) : options_(std::move(options)) { Start(); }
 
 void Scenario::Start() {
   core_ = std::make_unique<Core>(options_);

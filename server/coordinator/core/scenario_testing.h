@@ -18,7 +18,7 @@ CoreOptions TestOptions();  // of coordinator c1
 
 class Scenario {
  public:
-  Scenario();  // c1 leads
+  explicit Scenario(CoreOptions options = TestOptions());
 
   // Carries out one line; returns the effects as text, one a line. See the scenarios in tests/golden/coordinator_*.txt.
   std::vector<std::string> Run(const std::string& line);

@@ -267,9 +267,7 @@ TEST(DecisionsTest, PredictorsAreToldWhatBecameOfThePrimary) {
 
 // The chain names a new owner, whose process died before it served; what the next process is told may be lost as well.
 TEST(DecisionsTest, ANewOwnerThatStartedAnewIsToldUntilItHears) {
-  CoreOptions options;
-  options.cluster = "test";
-  options.name = "c1";
+  const CoreOptions options = TestOptions();
   Scenario scenario(options);
   for (const char* line : {"none n1", R"(apply {"name":"kv1","program":"/bin/kv"})", "run n1 kv1", "chain kv1 1 n1",
                            "role n1 PRIMARY kv1 epoch=1", "exit n1 killed by signal 9", "run n1 kv1",

@@ -22,7 +22,8 @@ struct LogView {
   Chain chain;
   std::vector<DiskView> disks;  // of the last epoch
   Lsn commit, tail;
-  uint64_t bytes = 0;  // on all disks together
+  uint64_t bytes = 0;       // on all disks together
+  uint64_t bytes_most = 0;  // on one of them
 };
 
 LogView Look(Session* session, const Chain& chain) {
@@ -43,6 +44,7 @@ LogView Look(Session* session, const Chain& chain) {
       view.commit = std::max(view.commit, says->commit);
       view.tail = std::max(view.tail, says->tail);
       view.bytes += says->bytes;
+      view.bytes_most = std::max(view.bytes_most, says->bytes);
     }
   }
   // A closed epoch's end is its commit, whatever its disks have heard.
@@ -85,9 +87,19 @@ Json ToJson(const LogView& view) {
           {"tail", view.tail.value()},
           {"trim", chain.trim_lsn.value()},
           {"bytes", view.bytes},
+          {"quota_bytes", chain.quota_bytes},
           {"epochs", epochs},
           {"disks", disks},
           {"checkpoints", checkpoints}};
+}
+
+// The log's own, and how much of it the fullest disk has used up.
+std::string Quota(const LogView& view) {
+  const auto quota = static_cast<double>(view.chain.quota_bytes);
+  if (quota == 0) return "-";
+  char percent[16];
+  std::snprintf(percent, sizeof percent, "%.0f %%", 100 * static_cast<double>(view.bytes_most) / quota);
+  return std::string(percent) + " of " + HumanBytes(quota);
 }
 
 void AddRow(const LogView& view, Table* table, std::string* notes, bool color) {
@@ -116,7 +128,8 @@ void AddRow(const LogView& view, Table* table, std::string* notes, bool color) {
               last == nullptr ? "-" : std::to_string(last->epoch.value()) + (open ? "" : " closed"),
               last == nullptr ? "-" : last->owner.node, disks.empty() ? "-" : disks, WithCommas(view.commit.value()),
               WithCommas(view.tail.value()), WithCommas(chain.trim_lsn.value()),
-              HumanBytes(static_cast<double>(view.bytes)), std::to_string(chain.checkpoints.size()), checkpoint});
+              HumanBytes(static_cast<double>(view.bytes)), Quota(view), std::to_string(chain.checkpoints.size()),
+              checkpoint});
 }
 
 std::string Epochs(const Chain& chain, bool color) {
@@ -141,8 +154,8 @@ int RunLogs(const Arguments& arguments) {
   if (!chains.ok()) return Fail(chains.status());
   const std::string wanted = arguments.Text("LOG");
   Json all = Json::array();
-  Table table(
-      {"ID>", "LOG", "EPOCH>", "OWNER", "DISKS", "COMMIT>", "TAIL>", "TRIMMED>", "BYTES>", "CHECKPOINTS>", "NEWEST"});
+  Table table({"ID>", "LOG", "EPOCH>", "OWNER", "DISKS", "COMMIT>", "TAIL>", "TRIMMED>", "BYTES>", "QUOTA>",
+               "CHECKPOINTS>", "NEWEST"});
   std::string notes, epochs;
   for (const Chain& chain : *chains) {
     if (!wanted.empty() && chain.name != wanted && std::to_string(chain.log.value()) != wanted) continue;

@@ -1,4 +1,5 @@
 // When a checkpoint is taken, and how.
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -9,6 +10,7 @@ namespace {
 
 constexpr int64_t kCheckpointIntervalMsDefault = 30'000;
 constexpr uint64_t kCheckpointLogBytes = 256u << 20;  // so much log is not left to replay, whatever the interval
+constexpr int64_t kQuotaRetryNs = kNsPerSecond;       // while appends wait for a checkpoint that trims the log
 constexpr int64_t kLookNs = 200 * kNsPerMs;
 
 }  // namespace
@@ -27,10 +29,17 @@ void NodeImpl::ScheduleCheckpoints() {
 
 void NodeImpl::CheckpointIfDue() {
   if (checkpoint_running_ || (!options_.apply_on_primary && !options_.run_between_records)) return;
-  if (writer_->last_appended() <= checkpoint_lsn_) return;
+  const Lsn appended = writer_->last_appended();
+  const int64_t since_ns = runtime_.Now() - checkpoint_at_;
+  // The log is trimmed up to the older of the two that are kept.
+  const bool makes_room = writer_->over_quota() && older_checkpoint_lsn_ < appended;
+  if (makes_room && since_ns >= kQuotaRetryNs) return BeginCheckpoint([](const Result<CheckpointInfo>&) {});
+  if (appended <= checkpoint_lsn_) return;
+  // Its quota holds what is written between three checkpoints, and some.
+  const uint64_t quota_bytes = writer_->quota_bytes();
+  const uint64_t log_bytes = quota_bytes == 0 ? kCheckpointLogBytes : std::min(kCheckpointLogBytes, quota_bytes / 4);
   const int64_t interval_ms = checkpoint_interval_ms_ > 0 ? checkpoint_interval_ms_ : kCheckpointIntervalMsDefault;
-  const bool due = runtime_.Now() - checkpoint_at_ >= interval_ms * kNsPerMs ||
-                   writer_->sent_bytes() - checkpoint_bytes_ >= kCheckpointLogBytes;
+  const bool due = since_ns >= interval_ms * kNsPerMs || writer_->sent_bytes() - checkpoint_bytes_ >= log_bytes;
   if (due) BeginCheckpoint([](const Result<CheckpointInfo>&) {});
 }
 
@@ -67,7 +76,7 @@ void NodeImpl::BeginCheckpoint(CheckpointCallback done) {
     Result<CheckpointInfo> info = TakeCheckpoint(target);
     runtime_.Run([this, info = std::move(info), done] {
       checkpoint_running_ = false;
-      if (info.ok()) checkpoint_lsn_ = info->lsn;
+      if (info.ok()) older_checkpoint_lsn_ = std::exchange(checkpoint_lsn_, info->lsn);
       done(info);
       if (!closing_) agent_->ReportNow();
     });

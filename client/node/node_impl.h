@@ -154,6 +154,7 @@ class NodeImpl : public Node {
   Instant checkpoint_at_;          // when the last one began
   uint64_t checkpoint_bytes_ = 0;  // LogWriter::sent_bytes() then
   Lsn checkpoint_lsn_;             // of the last one listed
+  Lsn older_checkpoint_lsn_;       // of the one before
 };
 
 }  // namespace understudy

@@ -18,6 +18,7 @@
 
 #include "client/testing/cluster_testing.h"
 #include "gtest/gtest.h"
+#include "log/env/clock.h"
 
 namespace understudy {
 namespace {
@@ -61,6 +62,7 @@ class History : public StateMachine {
     };
     auto frozen = std::make_unique<Frozen>();
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (withholds_) return nullptr;
     frozen->state = state_;
     return frozen;
   }
@@ -89,6 +91,11 @@ class History : public StateMachine {
     const std::lock_guard<std::mutex> lock(mutex_);
     return state_;
   }
+  // No snapshot can be taken meanwhile.
+  void Withhold(bool withholds) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    withholds_ = withholds;
+  }
   int resets() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return resets_;
@@ -101,6 +108,7 @@ class History : public StateMachine {
  private:
   mutable std::mutex mutex_;
   State state_;
+  bool withholds_ = false;
   int resets_ = 0;
   int loads_ = 0;
 };
@@ -526,6 +534,56 @@ TEST_F(NodeTest, APrimaryThatAppliesItselfTakesSnapshotsBetweenRecords) {
   q_.WaitApplied(100);
   EXPECT_EQ(q_.state.state(), Expected());
   EXPECT_EQ(q_.agent.last_report().replayed, 0);
+}
+
+// Its snapshots hold what is not acknowledged yet, so that must be let through for a checkpoint to count.
+TEST_F(NodeTest, ALogOverItsQuotaTakesMoreAgainWhenCheckpointsHaveTrimmedIt) {
+  p_.options.apply_on_primary = false;
+  std::mutex between;
+  p_.options.run_between_records = [&](const std::function<void()>& fn) {
+    const std::lock_guard<std::mutex> lock(between);
+    fn();
+  };
+  cluster_.EditChain(LogId(1), [](Chain* chain) { chain->quota_bytes = 2u << 20; });
+  p_.state.Withhold(true);
+  p_.Start();
+  ASSERT_TRUE(p_.TakeOver(0).ok());
+  const std::string payload(20'000, 'q');
+  uint64_t appended = 0;
+  const auto append = [&] {
+    const std::lock_guard<std::mutex> lock(between);
+    const Result<Lsn> lsn = p_.node->Append(payload, 1, nullptr);
+    if (!lsn.ok()) return lsn.status();
+    p_.state.Apply({*lsn, 1, payload});
+    ++appended;
+    return Status::Ok();
+  };
+  const auto until = [](const std::function<bool()>& condition) {
+    const Instant deadline = SystemClock()->Now() + kPatience.count() * kNsPerSecond;
+    while (!condition() && SystemClock()->Now() < deadline) std::this_thread::yield();
+    return condition();
+  };
+  Status refused;
+  ASSERT_TRUE(until([&] { return !(refused = append()).ok(); }));
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(refused.message().find("is over its log_quota_bytes"), std::string::npos) << refused.ToString();
+  EXPECT_GE(appended, 100u);
+  EXPECT_TRUE(p_.node->ReadBarrier().ok()) << "all that was let in is committed, and it serves";
+  EXPECT_FALSE(p_.node->Checkpoint().ok());
+  EXPECT_FALSE(append().ok());
+
+  p_.state.Withhold(false);
+  EXPECT_TRUE(until([&] { return append().ok(); }));
+  const Chain chain = cluster_.ChainOf(LogId(1));
+  EXPECT_EQ(chain.checkpoints.size(), 2u);
+  EXPECT_GE(chain.trim_lsn, Lsn(100));
+  EXPECT_EQ(chain.quota_bytes, 2u << 20) << "nobody's edit of the chain drops it";
+  // And by itself for as long as checkpoints can be taken: many times its quota goes through.
+  EXPECT_TRUE(until([&] { return append().ok() && appended >= 400; })) << appended;
+  q_.Start();
+  q_.Follow();
+  q_.WaitApplied(appended);
+  EXPECT_EQ(q_.state.state(), p_.state.state());
 }
 
 }  // namespace

@@ -251,6 +251,9 @@ void NodeImpl::BecomePrimary(const VersionedChain& chain) {
   latency_taken_at_ = runtime_.Now();
   checkpoint_at_ = runtime_.Now();
   checkpoint_bytes_ = writer_->sent_bytes();
+  const std::vector<CheckpointEntry>& listed = chain.chain.checkpoints;
+  checkpoint_lsn_ = listed.empty() ? Lsn(0) : listed.back().lsn;
+  older_checkpoint_lsn_ = listed.size() < 2 ? Lsn(0) : listed.front().lsn;
   SetOwnerEndpoint(options_.endpoint);
   role_.store(Role::kPrimary, std::memory_order_release);
   promotion_told_ = false;

@@ -167,6 +167,7 @@ bool LogWriter::Impl::SendOneStaged(bool all) {
   sent.bytes = staged.bytes;
   sent.since = staged.since;
   sent_bytes += batch->size();
+  JudgeQuota();
   if (options.hand_on_committed) sent.batch = batch;
   gather.Sent(sent.bytes);
   effects.Clear();
@@ -256,10 +257,12 @@ void LogWriter::Begin(ChainStore* chains, const VersionedChain& versioned) {
   impl.entry = entry;
   impl.replicas_target = chain.replicas_target;
   impl.ack_quorum_target = chain.ack_quorum;
+  impl.quota = {};
   impl.epoch = entry.epoch.value();
   impl.commit_waiters.Open(impl.writer->commit());
   impl.staging.Open(impl.writer->next_lsn());
   impl.Step(Tick{});
+  impl.UseQuota(chain.quota_bytes);
   impl.LookAtDisksLater();
 }
 
@@ -306,6 +309,8 @@ void LogWriter::Applied(Lsn lsn) {
 }
 
 uint64_t LogWriter::sent_bytes() const { return impl_->sent_bytes; }
+uint64_t LogWriter::quota_bytes() const { return impl_->quota.bytes; }
+bool LogWriter::over_quota() const { return impl_->quota.over; }
 
 bool LogWriter::mirroring() const { return impl_->writer && impl_->writer->mirroring(); }
 

@@ -71,6 +71,9 @@ class LogWriter {
   // Everything handed on up to `lsn` has been applied.
   void Applied(Lsn lsn);
   uint64_t sent_bytes() const;  // of batches, since construction
+  // The log's own (Chain::quota_bytes), 0: none; and whether appends are refused for it.
+  uint64_t quota_bytes() const;
+  bool over_quota() const;
   // Gives the epoch to `attempt` of `owner`: refuses appends, drains until `drain_deadline`, closes it in the chain.
   // On success everything appended is acknowledged and this writer is over (`fenced` is not called). On failure
   // appends are accepted again, unless `fenced` was called first.

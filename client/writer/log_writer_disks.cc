@@ -59,6 +59,7 @@ std::vector<CurrentReplica> LogWriter::Impl::Current(Instant now) const {
 void LogWriter::Impl::LookAtDisks() {
   if (!open) return;
   LookAtDisksLater();
+  CountKept();
   const Instant now = runtime->Now();
   if (listing || probe || moving || handover_done || !writer->accepting() || writer->frozen()) return;
   if (now < move_not_before) return;
@@ -91,6 +92,7 @@ void LogWriter::Impl::LookAtList(const std::vector<MetadataEntry>& listed) {
     if (!chain.ok() || !open || generation != this->generation) return;
     replicas_target = chain->chain.replicas_target;
     ack_quorum_target = chain->chain.ack_quorum;
+    UseQuota(chain->chain.quota_bytes);
     const std::vector<CurrentReplica> current = Current(runtime->Now());
     std::vector<PlacementDisk> takeable = others;
     std::erase_if(takeable, [&](const PlacementDisk& disk) {  // one that is silent is not its own replacement

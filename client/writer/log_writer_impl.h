@@ -1,5 +1,6 @@
-// The inside of LogWriter, split over log_writer.cc (what callers see), log_writer_io.cc (what the core asks for) and
-// log_writer_disks.cc (how an epoch gets back the number of disks that its log wants).
+// The inside of LogWriter, split over log_writer.cc (what callers see), log_writer_io.cc (what the core asks for),
+// log_writer_disks.cc (how an epoch gets back the number of disks that its log wants) and log_writer_quota.cc (what its
+// log may keep).
 #pragma once
 
 #include <atomic>
@@ -90,6 +91,12 @@ struct LogWriter::Impl {
   void MoveEnded(const Status& status);
   void Moved(const EpochEntry& entry);
 
+  // log_writer_quota.cc, strand held
+  void UseQuota(uint64_t bytes);
+  void CountKept();
+  void KeptCounted();
+  void JudgeQuota();
+
   Runtime* const runtime;
   Cluster* const cluster;
   const LogWriterOptions options;
@@ -120,6 +127,18 @@ struct LogWriter::Impl {
   std::set<DiskId> shunned;           // they lost or mixed up what they had acknowledged to this writer
   std::function<void(Status)> moved_done;
   std::unique_ptr<DiskProbe> probe;
+  struct Quota {
+    uint64_t bytes = 0;  // 0: none
+    bool over = false;
+    Instant said_at;
+    uint64_t kept = 0;  // by the disk that keeps most, as last counted, when `sent_before` had been sent
+    uint64_t sent_before = 0;
+    // The count that is under way.
+    size_t asked = 0;       // disks that have not answered
+    uint64_t answered = 0;  // the most that one of those that have keeps
+    bool any_answered = false;
+    uint64_t sent_when_asked = 0;
+  } quota;
   bool draining = false;  // everything staged is sent, however much is in flight
   WriterEffects effects;
   std::deque<WriterInput> inbox;

@@ -17,6 +17,7 @@ void Staging::Open(Lsn next) {
   const std::lock_guard<std::mutex> lock(mutex_);
   UNDERSTUDY_CHECK(batches_.empty() && outstanding_bytes_ == 0);
   closed_ = Status::Ok();
+  refused_for_now_ = Status::Ok();
   next_ = next.value();
 }
 
@@ -30,6 +31,12 @@ void Staging::Refuse(Status why) {
 void Staging::Readmit() {
   const std::lock_guard<std::mutex> lock(mutex_);
   closed_ = Status::Ok();
+}
+
+void Staging::RefuseForNow(Status why) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  refused_for_now_ = std::move(why);
+  room_.notify_all();
 }
 
 std::vector<StagedBatch> Staging::Drop() {
@@ -50,15 +57,17 @@ Result<Lsn> Staging::Add(std::string_view payload, uint64_t key, AppendWaiter wa
   std::unique_lock<std::mutex> lock(mutex_);
   // A record larger than the bound passes alone.
   auto full = [&] { return outstanding_bytes_ > 0 && outstanding_bytes_ + bytes > limits_.outstanding_bytes_max; };
-  if (closed_.ok() && full()) {
+  const auto refused = [&] { return !closed_.ok() || !refused_for_now_.ok(); };
+  if (!refused() && full()) {
     if (!block) {
       return Status(StatusCode::kResourceExhausted, "inflight_bytes_max reached: wait for acknowledgements");
     }
     ++blocked_;
-    room_.wait(lock, [&] { return !closed_.ok() || !full(); });
+    room_.wait(lock, [&] { return refused() || !full(); });
     --blocked_;
   }
   if (!closed_.ok()) return closed_;
+  if (!refused_for_now_.ok()) return refused_for_now_;
   if (batches_.empty() || batches_.back().records.bytes() + bytes > limits_.batch_bytes_max) {
     StagedBatch& batch = batches_.emplace_back();
     batch.records.Reserve(batch_bytes_hint_);

@@ -52,11 +52,14 @@ class Staging {
   void Refuse(Status why);
   // Takes Refuse back.
   void Readmit();
+  // Refuses new records for the time being; Ok: no more. Goes beside Refuse, and ends with the next Open.
+  void RefuseForNow(Status why);
   // Hands over everything staged and not taken, to be answered by the caller.
   std::vector<StagedBatch> Drop();
 
   // Stages one record. kResourceExhausted at the bound, unless `block`: then waits for room. kInvalidArgument for a
-  // payload above kRecordBytesMax. On success returns the record's LSN.
+  // payload above kRecordBytesMax. What is refused for now is refused with `block` as well: it may last. On success
+  // returns the record's LSN.
   Result<Lsn> Add(std::string_view payload, uint64_t key, AppendWaiter waiter, bool block);
 
   // Takes the oldest batch if it holds at least `bytes_min` or another one has been begun behind it.
@@ -78,6 +81,7 @@ class Staging {
   mutable std::mutex mutex_;
   std::condition_variable room_;
   Status closed_;                    // why Add refuses; Ok: open
+  Status refused_for_now_;
   std::deque<StagedBatch> batches_;  // the last one gathers
   size_t blocked_ = 0;               // threads in Add that wait for room
   size_t batch_bytes_hint_ = 4096;   // what to reserve for the next batch

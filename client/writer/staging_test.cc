@@ -53,6 +53,34 @@ TEST(Staging, GathersIntoOneBatchUntilItIsFull) {
   EXPECT_TRUE(staging.empty());
 }
 
+TEST(Staging, WhatIsRefusedForNowIsNotWaitedFor) {
+  Staging staging(SystemClock(), Limits(300, 1000));
+  staging.Open(Lsn(1));
+  MustAdd(&staging, std::string(200, 'x'));
+  std::thread waits([&] {  // for room
+    EXPECT_EQ(staging.Add(std::string(200, 'x'), 1, {}, true).status().message(), "over its quota");
+  });
+  staging.RefuseForNow({StatusCode::kResourceExhausted, "over its quota"});
+  waits.join();
+  for (const bool block : {false, true}) {
+    EXPECT_EQ(staging.Add("a", 1, {}, block).status().code(), StatusCode::kResourceExhausted);
+  }
+  StagedBatch batch;
+  EXPECT_TRUE(staging.Take(0, &batch)) << "what was let in goes on";
+  staging.Refuse({StatusCode::kFenced, "deposed"});
+  EXPECT_EQ(staging.Add("a", 1, {}, true).status().code(), StatusCode::kFenced) << "the worse word";
+  staging.Readmit();
+  EXPECT_FALSE(staging.Add("a", 1, {}, false).ok());
+  staging.RefuseForNow(Status::Ok());
+  EXPECT_EQ(MustAdd(&staging, "a"), 2u);
+  staging.RefuseForNow({StatusCode::kResourceExhausted, "over its quota"});
+  staging.Refuse({StatusCode::kFenced, "deposed"});
+  staging.Drop();
+  staging.Release(staging.outstanding_bytes());
+  staging.Open(Lsn(9));
+  EXPECT_EQ(MustAdd(&staging, "a"), 9u);
+}
+
 TEST(Staging, BoundsOutstandingBytes) {
   Staging staging(SystemClock(), Limits(300, 1000));
   staging.Open(Lsn(1));

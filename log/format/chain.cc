@@ -129,15 +129,16 @@ std::string EncodeChain(const Chain& chain) {
                     {"lsn", pin.lsn.value()},
                     {"expires_unix_ms", pin.expires_unix_ms}});
   }
-  const json out = {{"log_id", chain.log.value()},
-                    {"name", chain.name},
-                    {"replicas_target", chain.replicas_target},
-                    {"ack_quorum", chain.ack_quorum},
-                    {"chain", std::move(epochs)},
-                    {"trim_lsn", chain.trim_lsn.value()},
-                    {"checkpoints", std::move(checkpoints)},
-                    {"pins", std::move(pins)},
-                    {"next_checkpoint_id", chain.next_checkpoint_id}};
+  json out = {{"log_id", chain.log.value()},
+              {"name", chain.name},
+              {"replicas_target", chain.replicas_target},
+              {"ack_quorum", chain.ack_quorum},
+              {"chain", std::move(epochs)},
+              {"trim_lsn", chain.trim_lsn.value()},
+              {"checkpoints", std::move(checkpoints)},
+              {"pins", std::move(pins)},
+              {"next_checkpoint_id", chain.next_checkpoint_id}};
+  if (chain.quota_bytes != 0) out["quota_bytes"] = chain.quota_bytes;
   return out.dump();
 }
 
@@ -162,6 +163,7 @@ Result<Chain> DecodeChain(std::string_view text) {
                             Lsn(entry.at("lsn").get<uint64_t>()), entry.at("expires_unix_ms").get<int64_t>()});
     }
     chain.next_checkpoint_id = in.at("next_checkpoint_id").get<uint64_t>();
+    chain.quota_bytes = in.value("quota_bytes", uint64_t{0});
   } catch (const std::exception& error) {
     return Broken(error.what());
   }

@@ -64,6 +64,7 @@ struct Chain {
   std::vector<CheckpointEntry> checkpoints;  // ascending by LSN, two at most
   std::vector<Pin> pins;
   uint64_t next_checkpoint_id = 1;
+  uint64_t quota_bytes = 0;  // batches above the trim LSN that it may keep on a disk; 0: no bound of its own
 
   const EpochEntry* last() const { return epochs.empty() ? nullptr : &epochs.back(); }
   const EpochEntry* Find(Epoch epoch) const;

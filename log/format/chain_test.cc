@@ -31,6 +31,7 @@ Chain Example() {
   chain.checkpoints = {{1, Lsn(120), 1000, {{3, 3}}}, {2, Lsn(190), 2000, {{3, 3}, {4, 4}}}};
   chain.pins = {{"n4", 1, Lsn(120), 1'700'000'000'000}};
   chain.next_checkpoint_id = 3;
+  chain.quota_bytes = 100u << 20;
   return chain;
 }
 

@@ -36,6 +36,14 @@ CoreOptions CoreOptionsOf(const CoordinatorOptions& options) {
   return core;
 }
 
+// What a log that keeps too much can be trimmed to.
+std::string OldestCheckpoint(const Chain& chain) {
+  if (chain.checkpoints.empty()) return "it has no checkpoint";
+  const std::string lsn = std::to_string(chain.checkpoints.front().lsn.value());
+  if (chain.checkpoints.size() == 1) return "its one checkpoint is at LSN " + lsn + "; a second one lets it be trimmed";
+  return "its oldest checkpoint is at LSN " + lsn;
+}
+
 // What earlier coordinators recorded.
 HistoryRestored HistoryOf(const std::vector<MetadataEntry>& events) {
   HistoryRestored history;
@@ -430,6 +438,10 @@ class Coordinator::Impl : public CoordinatorServiceHandler, public std::enable_s
         if (service.spec.log == log) return name;
       }
       return std::string();
+    };
+    sources.checkpoint_of = [this](LogId log) {
+      const auto known = core_->logs().find(log.value());
+      return known == core_->logs().end() ? std::string() : OldestCheckpoint(known->second.chain);
     };
     sources.event = [this](const Event& event) {
       if (Leads()) events_->Append(event, loop_->clock()->WallUnixMs());

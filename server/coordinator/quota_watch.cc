@@ -73,11 +73,11 @@ void QuotaWatch::Look() {
   request.needs_max = kLogsMax;
   for (const Disk& disk : disks) {
     Client(disk.address)
-        ->LogServerStatus(request, kTimeoutMs,
-                          [this, alive = std::weak_ptr<bool>(alive_),
-                           disk](const Result<LogServerStatusResponse>& response) {
-                            if (!alive.expired()) Answered(disk, response);
-                          });
+        ->LogServerStatus(
+            request, kTimeoutMs,
+            [this, alive = std::weak_ptr<bool>(alive_), disk](const Result<LogServerStatusResponse>& response) {
+              if (!alive.expired()) Answered(disk, response);
+            });
   }
 }
 
@@ -97,7 +97,9 @@ void QuotaWatch::Answered(const Disk& disk, const Result<LogServerStatusResponse
     const LogId log(id->get<uint64_t>());
     Over& over = now[{disk.disk, log}];
     over.word = TextOf(entry, "word");
-    over.alert = {loop_->clock()->WallUnixMs(), "", sources_.service_of(log), disk.node + ": " + TextOf(entry, "text")};
+    const std::string checkpoint = sources_.checkpoint_of(log);
+    over.alert = {loop_->clock()->WallUnixMs(), "", sources_.service_of(log),
+                  disk.node + ": " + TextOf(entry, "text") + (checkpoint.empty() ? "" : "; " + checkpoint)};
   }
   const auto begin = over_.lower_bound({disk.disk, LogId()});
   auto end = begin;

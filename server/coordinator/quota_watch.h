@@ -33,7 +33,8 @@ class QuotaWatch {
   };
   struct Sources {
     std::function<std::vector<Disk>()> disks;
-    std::function<std::string(LogId)> service_of;  // empty: of no service
+    std::function<std::string(LogId)> service_of;     // empty: of no service
+    std::function<std::string(LogId)> checkpoint_of;  // how far the log can be trimmed, for people; may be empty
     std::function<void(const Event&)> event;
   };
 

@@ -1,4 +1,5 @@
-// Logs that their disks slow or refuse, as the coordinator tells of them: what changed once, what is so as long as it is.
+// Logs that their disks slow or refuse, as the coordinator tells of them: what changed once, what is so as long as it
+// is.
 #include "server/coordinator/quota_watch.h"
 
 #include <gmock/gmock.h>
@@ -42,9 +43,11 @@ class QuotaWatchTest : public testing::Test {
     EXPECT_TRUE(server_->Listen("127.0.0.1:0").ok());
     QuotaWatch::Sources sources;
     sources.disks = [this] {
-      return there_ ? std::vector<QuotaWatch::Disk>{{kDisk, "s1", server_->address()}} : std::vector<QuotaWatch::Disk>();
+      return there_ ? std::vector<QuotaWatch::Disk>{{kDisk, "s1", server_->address()}}
+                    : std::vector<QuotaWatch::Disk>();
     };
     sources.service_of = [](LogId log) { return log == LogId(7) ? "kv" : ""; };
+    sources.checkpoint_of = [](LogId log) { return log == LogId(7) ? "it has none" : ""; };
     sources.event = [this](const Event& event) {
       EXPECT_EQ(event.node, "s1");
       events_.push_back(event.kind + " " + event.service + " " + event.text);
@@ -88,19 +91,19 @@ TEST_F(QuotaWatchTest, SaysWhatChangesAndKeepsWhatIsSo) {
   EXPECT_THAT(watch_->alerts(), IsEmpty());
   Says(R"([{"log": 7, "bytes": 81, "word": "slowed", "text": "log 7 nears it"}])");
   Look();
-  EXPECT_THAT(events_, ElementsAre("log_slowed kv s1: log 7 nears it"));
+  EXPECT_THAT(events_, ElementsAre("log_slowed kv s1: log 7 nears it; it has none"));
   Says(R"([{"log": 7, "bytes": 100, "word": "refused", "text": "log 7 is over it"}, {"log": 8, "word": "slowed"}])");
   Look();
-  EXPECT_THAT(events_, ElementsAre("log_slowed kv s1: log 7 nears it", "log_refused kv s1: log 7 is over it",
-                                   "log_slowed  s1: "));
+  EXPECT_THAT(events_, ElementsAre("log_slowed kv s1: log 7 nears it; it has none",
+                                   "log_refused kv s1: log 7 is over it; it has none", "log_slowed  s1: "));
   ASSERT_THAT(watch_->alerts(), SizeIs(2));
   EXPECT_EQ(watch_->alerts()[0].service, "kv");
-  EXPECT_EQ(watch_->alerts()[0].text, "s1: log 7 is over it");
+  EXPECT_EQ(watch_->alerts()[0].text, "s1: log 7 is over it; it has none");
   events_.clear();
   Says(R"([{"log": 7, "bytes": 90, "word": "slowed", "text": "log 7 nears it"}])");
   Look();
   EXPECT_THAT(events_, ElementsAre("log_within_quota  s1: log 8 is below its quota"));
-  EXPECT_EQ(watch_->alerts().at(0).text, "s1: log 7 nears it");
+  EXPECT_EQ(watch_->alerts().at(0).text, "s1: log 7 nears it; it has none");
   Says("[]");
   Look();
   EXPECT_THAT(watch_->alerts(), IsEmpty());

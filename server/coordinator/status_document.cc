@@ -141,6 +141,7 @@ json ServiceJson(const Core& core, const ServiceState& service) {
               {"checkpoints", service.checkpoints},
               {"checkpoint_interval_ms", service.interval_ms},
               {"replicas", spec.replicas},
+              {"log_quota_bytes", spec.log_quota_bytes},
               {"disks", service.disks},
               {"ack_quorum", service.ack_quorum},
               {"standby", spec.standby},

@@ -88,6 +88,49 @@ TEST_F(LogQuotaTest, TellsWhoIsOver) {
   EXPECT_EQ(over[0].word, QuotaWord::kSlowed) << "trimmed since";
 }
 
+// What refuses is the writer; here it is slowed, and told of.
+TEST_F(LogQuotaTest, ALogsOwnQuotaSlowsAndRefusesNothing) {
+  quota_.UseOwn({{kLog, 500}});
+  EXPECT_TRUE(Admit(399, 0).ok());
+  EXPECT_EQ(quota_.DelayMs(kLog), 0);
+  EXPECT_TRUE(Admit(1, 0).ok());
+  EXPECT_EQ(quota_.DelayMs(kLog), 1);
+  EXPECT_TRUE(Admit(300, 0).ok()) << "under way when its writer began to refuse";
+  EXPECT_EQ(quota_.DelayMs(kLog), LogQuota::kDelayMsMax);
+  EXPECT_FALSE(Admit(301, 0).ok()) << "the server's quota holds for it as well";
+  EXPECT_TRUE(quota_.Admit(LogId(4), 790, At(0)).ok()) << "another log is not concerned";
+  EXPECT_EQ(quota_.DelayMs(LogId(4)), 0);
+  quota_.UseOwn({});
+  EXPECT_EQ(quota_.DelayMs(kLog), 0) << "700 of 1000";
+}
+
+TEST_F(LogQuotaTest, TellsOfALogThatIsOverItsOwnQuotaAlsoWhenNothingComes) {
+  quota_.UseOwn({{kLog, 500}, {LogId(4), 2000}});
+  stored_ = {{kLog, 450}, {LogId(4), 900}};
+  std::vector<QuotaStatus> over = quota_.Over(10, At(0));
+  ASSERT_EQ(over.size(), 2u);
+  EXPECT_EQ(over[0].log, LogId(4)) << "the server's quota is the smaller one";
+  EXPECT_THAT(over[0].text, HasSubstr("log 4 nears its quota, its appends are slowed: 900 bytes of 1000"));
+  EXPECT_THAT(over[1].text, HasSubstr("log 3 nears its log_quota_bytes, its appends are slowed: 450 bytes of 500"));
+  stored_[kLog] = 500;
+  over = quota_.Over(10, At(1));
+  EXPECT_EQ(over[1].word, QuotaWord::kRefused);
+  EXPECT_THAT(over[1].text, HasSubstr("raise the log_quota_bytes of its service"));
+  stored_[kLog] = 300;
+  EXPECT_EQ(quota_.Over(10, At(2)).size(), 1u) << "trimmed";
+}
+
+TEST_F(LogQuotaTest, ALogMayHaveTheOnlyQuota) {
+  LogQuota none(0, [](LogId) -> uint64_t { return 450; });
+  none.UseOwn({{kLog, 500}});
+  EXPECT_TRUE(none.Admit(kLog, UINT64_MAX / 2, At(0)).ok());
+  EXPECT_EQ(none.DelayMs(kLog), LogQuota::kDelayMsMax);
+  EXPECT_EQ(none.Over(10, At(0)).size(), 1u);
+  none.UseOwn({});
+  EXPECT_TRUE(none.Over(10, At(1)).empty());
+  EXPECT_EQ(none.DelayMs(kLog), 0);
+}
+
 TEST_F(LogQuotaTest, NoQuotaCountsNothing) {
   LogQuota none(0, [](LogId) -> uint64_t {
     ADD_FAILURE();

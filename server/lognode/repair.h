@@ -1,6 +1,6 @@
 // Background repair's shell: looks at the metadata now and then, gives what it finds to the Repairer core, and does
-// what that asks for. Also keeps house by the same looks: trims and checkpoint files that this disk missed while it was
-// away, entries of disks that were replaced at this address.
+// what that asks for. Also keeps house by the same looks: quotas that logs have of their own, trims and checkpoint
+// files that this disk missed while it was away, entries of disks that were replaced at this address.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +61,7 @@ class LogNodeImpl::Repair {
   void Look();
   void Decode(const std::shared_ptr<Lists>& lists);
   void Looked(const std::shared_ptr<Lists>& lists);
+  void UseQuotas(const std::vector<VersionedChain>& chains);
   void Trim(const std::vector<VersionedChain>& chains);
   void SweepCheckpoints(const std::vector<VersionedChain>& chains);
   void ForgetReplacedDisks(const Lists& lists);

@@ -1,5 +1,6 @@
 // What the metadata say, a few times a minute: for the Repairer, and for the housekeeping of this disk.
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "log/env/logging.h"
@@ -82,6 +83,7 @@ void LogNodeImpl::Repair::Decode(const std::shared_ptr<Lists>& lists) {
 void LogNodeImpl::Repair::Looked(const std::shared_ptr<Lists>& lists) {
   if (node_->dead_) return;
   chains_seen_ = lists->look.chains.size();
+  UseQuotas(lists->look.chains);
   Step(lists->look);
   Perform();
   if (!node_->replica_.retired()) {
@@ -93,6 +95,14 @@ void LogNodeImpl::Repair::Looked(const std::shared_ptr<Lists>& lists) {
     OfferReplacement(*lists);
   }
   LookLater();
+}
+
+void LogNodeImpl::Repair::UseQuotas(const std::vector<VersionedChain>& chains) {
+  std::unordered_map<LogId, uint64_t> quotas;
+  for (const VersionedChain& chain : chains) {
+    if (chain.chain.quota_bytes != 0) quotas[chain.chain.log] = chain.chain.quota_bytes;
+  }
+  node_->quota_.UseOwn(std::move(quotas));
 }
 
 // Trims are told to the disks that a chain lists at that time. Who was away, or was replaced, learns of them here.

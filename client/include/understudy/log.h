@@ -100,10 +100,11 @@ class Log {
   virtual Result<Lsn> TakeOverAcceptingLoss(Epoch expected_epoch) = 0;
 
   // Appends one record. At most kRecordBytesMax of payload, which is copied before return.
-  // Waits for room while inflight_bytes_max is reached.
+  // Waits for room while inflight_bytes_max is reached; kResourceExhausted while the log is over its quota.
   virtual AppendFuture Append(std::string_view payload, uint64_t key) = 0;
   // Callbacks come in LSN order. Returns the LSN that the record has if it commits, or
-  // the error at once: kResourceExhausted (inflight_bytes_max reached; try later), kFenced, kInvalidArgument.
+  // the error at once: kResourceExhausted (inflight_bytes_max reached, or the log is over its quota: a checkpoint has
+  // to trim it; try later), kFenced, kInvalidArgument.
   virtual Result<Lsn> Append(std::string_view payload, uint64_t key, AppendCallback callback) = 0;
 
   // Calls back when everything appended before the call is committed, and nothing was lost of it; before it returns

@@ -100,6 +100,7 @@ void Core::ContinueApply(const std::string& name) {
   chain.name = name;
   chain.replicas_target = pending.spec.replicas;
   chain.ack_quorum = pending.spec.ack_quorum;
+  chain.quota_bytes = static_cast<uint64_t>(pending.spec.log_quota_bytes);
   out_->writes.push_back({MetadataKind::kLog, std::to_string(chain.log.value()), 0, EncodeChain(chain)});
 }
 

@@ -227,16 +227,17 @@ void Core::ChooseReplicas(ServiceSpec* spec, const ServiceState* known) const {
   spec->replicas_given = true;
 }
 
-// A service that was applied with other numbers: its log's next epochs follow. One try a version of the chain; whoever
-// else changed it brings the next.
+// A service that was applied with other numbers: its log's next epochs, and who watches its quota, follow. One try a
+// version of the chain; whoever else changed it brings the next.
 void Core::TellChain(const ServiceState& service) {
   const auto log = logs_.find(service.spec.log.value());
   if (log == logs_.end() || log->second.version == 0 || log->second.told_at == log->second.version) return;
   Chain chain = log->second.chain;
   if (chain.name != service.spec.name) return;
-  if (chain.replicas_target == service.spec.replicas && chain.ack_quorum == service.spec.ack_quorum) return;
   chain.replicas_target = service.spec.replicas;
   chain.ack_quorum = service.spec.ack_quorum;
+  chain.quota_bytes = static_cast<uint64_t>(service.spec.log_quota_bytes);
+  if (chain == log->second.chain) return;
   log->second.told_at = log->second.version;
   out_->writes.push_back({MetadataKind::kLog, std::to_string(log->first), log->second.version, EncodeChain(chain)});
 }

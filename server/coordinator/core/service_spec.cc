@@ -176,6 +176,10 @@ ServiceSpec Parse(const json& document) {
   spec.labels = fields.Map("labels");
   spec.checkpoint_interval_ms = fields.Integer("checkpoint_interval_ms", 0, 0, kDayMs);
   spec.memory_limit_bytes = fields.Integer("memory_limit_bytes", 0, 0, INT64_MAX);
+  spec.log_quota_bytes = fields.Integer("log_quota_bytes", 0, 0, INT64_MAX);
+  if (spec.log_quota_bytes != 0 && spec.log_quota_bytes < kLogQuotaBytesMin) {
+    throw FieldError("log_quota_bytes", "must be 0 (no bound) or at least " + std::to_string(kLogQuotaBytesMin));
+  }
   spec.stop_grace_ms = fields.Integer("stop_grace_ms", spec.stop_grace_ms, 0, 600'000);
   spec.policy = ParsePolicy(fields.Find("policy"));
   if (const json* rejuvenation = fields.Find("rejuvenation")) {
@@ -240,6 +244,7 @@ std::string EncodeServiceSpec(const ServiceSpec& spec) {
   if (spec.rejuvenation != policy::Rejuvenation()) {
     out["rejuvenation"] = json::parse(policy::EncodeRejuvenation(spec.rejuvenation));
   }
+  if (spec.log_quota_bytes != 0) out["log_quota_bytes"] = spec.log_quota_bytes;
   if (spec.removed) out["removed"] = true;
   return out.dump();
 }

@@ -31,6 +31,7 @@ struct ServiceSpec {
   std::map<std::string, std::string> labels;  // a node must carry them all to host the service
   int64_t checkpoint_interval_ms = 0;         // 0: the application's own
   int64_t memory_limit_bytes = 0;             // 0: none
+  int64_t log_quota_bytes = 0;                // what its log may keep above the trim LSN, on each disk; 0: no bound
   int64_t stop_grace_ms = 5000;
   PolicySpec policy;
   policy::Rejuvenation rejuvenation;
@@ -39,6 +40,8 @@ struct ServiceSpec {
 };
 
 inline constexpr size_t kServiceFileBytesMax = 256 << 10;
+// A writer of the library has as much under way at most (inflight_bytes_max), and takes a checkpoint each quarter.
+inline constexpr int64_t kLogQuotaBytesMin = 64 << 20;
 
 // kInvalidArgument, naming the field: "service: field 'replicas': must be an integer from 1 to 9". A field nobody knows
 // is an error too: it is a misspelt one.

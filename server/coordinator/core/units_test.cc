@@ -14,7 +14,7 @@ namespace {
 
 TEST(ServiceSpecTest, EverythingSurvivesEncoding) {
   const char* text = R"({"name":"kv1","program":"/bin/kv","arguments":["--port","${port}"],"environment":{"A":"b"},
-    "spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1},"shadow":true,"isolation":"thread"}],
+    "log_quota_bytes":67108864,"spare":"COLD","standby":true,"replicas":3,"ack_quorum":2,"predictors":[{"plugin":"threshold","config":{"rss":1},"shadow":true,"isolation":"thread"}],
     "labels":{"zone":"a"},"checkpoint_interval_ms":5000,"memory_limit_bytes":1000000,"stop_grace_ms":100,
     "policy":{"assign_at":0.4,"switch_at":0.9,"release_at":0.1,"persist_ms":1,"dwell_ms":2,"cooldown_ms":3},
     "rejuvenation":{"every_s":604800,"appends_per_s_max":50,"windows":[{"kind":"allow","weekly":"sun 02:00-05:00"}]}})";
@@ -65,6 +65,10 @@ TEST(ServiceSpecTest, ErrorsNameTheField) {
       {R"({"name":"a","program":"b","replicas":10})", "'replicas'"},
       {R"({"name":"a","program":"b","replicas":2.5})", "'replicas'"},
       {R"({"name":"a","program":"b","replicas":2,"ack_quorum":3})", "'ack_quorum'"},
+      {R"({"name":"a","program":"b","log_quota_bytes":67108863})",
+       "'log_quota_bytes': must be 0 (no bound) or at least"},
+      {R"({"name":"a","program":"b","log_quota_bytes":-1})", "'log_quota_bytes'"},
+      {R"({"name":"a","program":"b","log_quota_bytes":"1 GiB"})", "'log_quota_bytes'"},
       {R"({"name":"a","program":"b","predictors":{}})", "'predictors'"},
       {R"({"name":"a","program":"b","predictors":[{}]})", "'predictors[0].plugin'"},
       {R"({"name":"a","program":"b","predictors":[{"plugin":"t","config":3}]})", "'predictors[0].config'"},
@@ -293,6 +297,21 @@ TEST(DecisionsTest, WhatWasMeasuredOutlivesTheLeader) {
   EXPECT_EQ(before.load_ms, 400);
   scenario.Run("elect c2");
   EXPECT_EQ(static_cast<const Timings&>(scenario.core().services().at("kv1").measured), before);
+}
+
+TEST(LogQuotaTest, TheLogFollowsItsService) {
+  Scenario scenario;
+  scenario.Run("none n1");
+  const auto apply = [&](const std::string& more) {
+    scenario.Run(R"(apply {"name":"kv1","program":"/bin/kv")" + more + "}");
+    scenario.Run("elect c2");  // who comes next writes it if nobody has yet, and reads what was written
+    scenario.Run("elect c1");
+    return scenario.core().logs().at(1).chain.quota_bytes;
+  };
+  EXPECT_EQ(apply(R"(,"log_quota_bytes":100000000)"), 100'000'000u);
+  EXPECT_EQ(apply(R"(,"log_quota_bytes":200000000)"), 200'000'000u);
+  EXPECT_EQ(scenario.core().logs().at(1).chain.replicas_target, 1);
+  EXPECT_EQ(apply(""), 0u);
 }
 
 // A wake-up in the past would have the shell step again at once, and for ever.

@@ -116,7 +116,11 @@ std::vector<Command> Commands() {
           "acknowledged records may be lost. Without the right --confirm-node-is-off it says what would be lost and\n"
           "does nothing. A writer that still ran on that node would go on acknowledging what nobody will ever see.\n\n"
           "  understudy logs accept-data-loss kv1\n"
-          "  understudy logs accept-data-loss kv1 --confirm-node-is-off n1\n\n") +
+          "  understudy logs accept-data-loss kv1 --confirm-node-is-off n1\n\n"
+          "With --epoch: of a closed epoch, what its log servers say is on no disk that is left. It ends below that;\n"
+          "readers, who wait for it until then, get a gap. Without the right --confirm-lost-from it only says what.\n\n"
+          "  understudy logs accept-data-loss kv1 --epoch 3\n"
+          "  understudy logs accept-data-loss kv1 --epoch 3 --confirm-lost-from 501\n\n") +
       kCodes;
   static const std::string doctor = std::string(
       "Checks the cluster and this machine, gives a verdict on each and says what to do.\n\n"
@@ -125,7 +129,8 @@ std::vector<Command> Commands() {
   static const std::string predictor_new =
       "Writes NAME/ with a plugin that builds with CMake, its test trace and a README. What it takes to go from there\n"
       "is in docs/predictor_sdk.md.\n\n"
-      "  understudy predictor new fds_run_out\n  understudy predictor new fds_run_out --language c --dir plugins/fds\n\n"
+      "  understudy predictor new fds_run_out\n  understudy predictor new fds_run_out --language c --dir "
+      "plugins/fds\n\n"
       "Exit codes: 0 written, 1 refused (the folder is not empty, the name is none), 2 wrong command line.\n";
   static const std::string predictor_check =
       "Loads the plugin in a child process and tries it with good and bad configurations, samples and states: does it\n"
@@ -272,6 +277,8 @@ std::vector<Command> Commands() {
        {"SERVICE"},
        {{"confirm-node-is-off", Option::kText, "NODE", "", "the node of the last writer, which you have switched off",
          0, 0},
+        {"epoch", Option::kNumber, "EPOCH", "0", "give up what no disk has of this closed epoch", 0, INT64_MAX},
+        {"confirm-lost-from", Option::kNumber, "LSN", "0", "the first LSN that is given up with --epoch", 0, INT64_MAX},
         {"timeout-s", Option::kNumber, "S", "60", "give up waiting after S seconds", 1, 3600}},
        accept_loss.c_str(),
        RunLogsAcceptDataLoss},

@@ -1,5 +1,5 @@
 """Four log servers as processes of their own, a coordinator, two nodes: disks are drained, forgotten and lost, one disk more than
-a log can bear, and the loss is accepted.
+a log can bear, of its open epoch and of a closed one, and the loss is accepted.
 
 usage: disks_test.py BUILD_DIR [unittest arguments]"""
 
@@ -132,6 +132,56 @@ class DisksTest(unittest.TestCase):
         kinds = {event["kind"] for event in cluster.document("events")["events"]}
         self.assertLessEqual({"data_loss_accepted", "data_lost"}, kinds)
         self.assertIn("LOSS", cluster.command("logs", "read", "kv", "--from", "1").stdout)
+
+    def test_3_what_is_lost_of_a_closed_epoch_is_given_up_and_the_rest_goes_on(self):
+        cluster = self.cluster
+        cluster.command("service", "remove", "kv")
+        path = self.data / "one.json"
+        path.write_text(json.dumps({"name": "one", "program": str(BUILD / "bin/resp_kv"), "replicas": 1,
+                                    "checkpoint_interval_ms": 86_400_000}))
+        cluster.command("service", "apply", str(path))
+        primary = cluster.wait("one is served", 60, lambda status: serving(status, "one"))["primary"]
+
+        def ask(*words):
+            port = primary["endpoint"].rsplit(":", 1)[1]
+            return subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, text=True, timeout=30,
+                                  check=False).stdout.strip()
+
+        def epochs():
+            return cluster.document("logs", "one")["logs"][0]["epochs"]
+
+        self.assertEqual(ask("SET", "before", "kept by the primary"), "OK")
+        lost = epochs()[-1]
+        server = lost["disks"][0]["node"]
+        self.assertIn("is open", self.refused("logs", "accept-data-loss", "one", "--epoch", str(lost["epoch"])))
+        # Its only disk hangs, so the writer goes on with another; then the closed epoch's one copy is gone.
+        self.cluster.processes[server].send_signal(signal.SIGSTOP)
+        cluster.wait("the writer has left it", 60, lambda status: epochs()[-1]["epoch"] > lost["epoch"])
+        self.assertIn("no log server says", self.refused("logs", "accept-data-loss", "one", "--epoch", str(lost["epoch"])))
+        cluster.kill(server)
+        shutil.rmtree(self.data / server)
+        cluster.start_log(server)
+        self.assertEqual(ask("SET", "after", "1"), "OK")
+
+        def verdict(_):
+            told = cluster.command("logs", "accept-data-loss", "one", "--epoch", str(lost["epoch"]), check=False).stderr
+            return told if "--confirm-lost-from" in told else None
+        told = cluster.wait("repair says that it is lost", 90, verdict)
+        self.assertIn(f"--confirm-lost-from {lost['first_lsn']}", told)
+        self.assertIn("is on no disk that is left", told)
+        self.refused("logs", "accept-data-loss", "one", "--epoch", str(lost["epoch"]), "--confirm-lost-from", "7")
+        gone = cluster.document("logs", "accept-data-loss", "one", "--epoch", str(lost["epoch"]), "--confirm-lost-from",
+                                str(lost["first_lsn"]))
+        self.assertEqual(gone["lost_from"], lost["first_lsn"])
+        self.assertEqual(gone["lost_to"], epochs()[-1]["first_lsn"] - 1)
+        self.assertIn(f"LOSS {gone['lost_from']} to {gone['lost_to']}",
+                      " ".join(cluster.command("logs", "read", "one", "--from", "1").stdout.split()))
+        # The primary was asked for a checkpoint: with it nothing is lost to who comes after.
+        cluster.wait("a checkpoint is listed", 30, lambda status: service_of(status, "one")["checkpoints"] > 0)
+        os.kill(primary["pid"], signal.SIGKILL)
+        primary = cluster.wait("it is served again", 60, lambda status: (
+            (service := serving(status, "one")) and service["primary"]["pid"] != primary["pid"] and service))["primary"]
+        self.assertEqual([ask("GET", "before"), ask("GET", "after")], ["kept by the primary", "1"])
 
 
 if __name__ == "__main__":

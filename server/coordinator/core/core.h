@@ -157,6 +157,9 @@ class Core {
   void Rebalance(uint64_t token, bool dry_run);
   void AcceptDataLoss(uint64_t token, const std::string& name, const std::string& confirmed_node);
   void WatchAcceptedLoss(ServiceState& service);
+  void AcceptClosedLoss(uint64_t token, const std::string& name, Epoch epoch, Lsn from, Lsn to);
+  void ClosedLossWritten(const std::string& log);
+  void SettleClosedLoss(const std::string& log);
   void ChooseReplicas(ServiceSpec* spec, const ServiceState* known) const;
   void TellChain(const ServiceState& service);
 

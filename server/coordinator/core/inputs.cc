@@ -199,6 +199,7 @@ void Core::On(const MetadataChanged& in) {
   switch (in.kind) {
     case MetadataKind::kLog:
       OnChain(in.name, in.value, in.version);
+      SettleClosedLoss(in.name);
       break;
     case MetadataKind::kService:
       OnSpec(in.name, in.value, in.version);
@@ -398,6 +399,9 @@ void Core::On(const MetadataWritten& in) {
       if (!written) out_->reads.push_back({in.kind, in.name});
       break;
     case MetadataKind::kLog:
+      ClosedLossWritten(in.name);
+      AppliedOrNot(in);
+      break;
     case MetadataKind::kService:
       AppliedOrNot(in);
       break;

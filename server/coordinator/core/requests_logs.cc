@@ -61,6 +61,10 @@ std::string TextOf(const Json& document, const char* field) {
   const auto found = document.find(field);
   return found != document.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
+uint64_t NumberOf(const Json& document, const char* field) {
+  const auto found = document.find(field);
+  return found != document.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
 bool FlagOf(const Json& document, const char* field) {
   const auto found = document.find(field);
   return found != document.end() && found->is_boolean() && found->get<bool>();
@@ -81,6 +85,9 @@ void Core::LogsRequest(const OperatorRequest& in) {
     Rebalance(in.token, FlagOf(document, "dry_run"));
   } else if (what == "accept_data_loss") {
     AcceptDataLoss(in.token, TextOf(document, "service"), TextOf(document, "node"));
+  } else if (what == "accept_closed_loss") {
+    AcceptClosedLoss(in.token, TextOf(document, "service"), Epoch(NumberOf(document, "epoch")),
+                     Lsn(NumberOf(document, "from")), Lsn(NumberOf(document, "to")));
   } else {
     Reply(in.token, StatusCode::kUnsupported, "logs: no request is called '" + what + "'");
   }
@@ -392,6 +399,77 @@ void Core::WatchAcceptedLoss(ServiceState& service) {
   Reply(service.loss_token, StatusCode::kOk, "", document.dump());
   service.loss_token = 0;
   service.loss_epoch = Epoch();
+}
+
+// Records of a closed epoch that no disk has any more: it ends below them from now on. Their LSNs stay unused, so
+// readers get them as lost; what a disk that comes back after all holds of them is above the epoch's end, and garbage.
+// Which ones they are is the log servers' word (repair), which the operator has seen.
+void Core::AcceptClosedLoss(uint64_t token, const std::string& name, Epoch epoch, Lsn from, Lsn to) {
+  const auto refuse = [&](StatusCode code, const std::string& why) { Reply(token, code, why); };
+  const ServiceState* service = FindService(name);
+  if (service == nullptr) return refuse(StatusCode::kNotFound, "no service '" + name + "'");
+  const auto log = logs_.find(service->spec.log.value());
+  Chain chain = log == logs_.end() ? Chain() : log->second.chain;
+  const auto entry =
+      std::find_if(chain.epochs.begin(), chain.epochs.end(), [&](const EpochEntry& one) { return one.epoch == epoch; });
+  const std::string title = "epoch " + std::to_string(epoch.value()) + " of '" + name + "'";
+  if (entry == chain.epochs.end()) return refuse(StatusCode::kNotFound, title + " is not in the chain");
+  if (!entry->closed()) {
+    return refuse(StatusCode::kFailedPrecondition, title + " is open: its takeover says what it waits for");
+  }
+  const Lsn first = std::max(entry->first_lsn, chain.trim_lsn + 1);
+  if (to != *entry->last_lsn || from < first || from > to) {
+    return refuse(StatusCode::kInvalidArgument, title + " holds LSN " + std::to_string(first.value()) + " to " +
+                                                    std::to_string(entry->last_lsn->value()) +
+                                                    "; what is given up must lie there and go to its end");
+  }
+  if (log->second.closed_loss.token != 0) {
+    return refuse(StatusCode::kFailedPrecondition, "a part of this log is being given up already");
+  }
+  entry->last_lsn = from - 1;
+  log->second.closed_loss = {token, epoch, from, to, false};
+  Record("data_loss_accepted", name, "",
+         title + ": records " + std::to_string(from.value()) + " to " + std::to_string(to.value()) +
+             ", which no disk that is left has");
+  out_->writes.push_back({MetadataKind::kLog, std::to_string(log->first), log->second.version, EncodeChain(chain)});
+}
+
+void Core::ClosedLossWritten(const std::string& log) {
+  for (auto& [id, state] : logs_) {
+    if (std::to_string(id) != log || state.closed_loss.token == 0) continue;
+    state.closed_loss.answered = true;
+    out_->reads.push_back({MetadataKind::kLog, log});
+  }
+}
+
+// The chain as it was read since.
+void Core::SettleClosedLoss(const std::string& log) {
+  for (auto& [id, state] : logs_) {
+    if (std::to_string(id) != log || state.closed_loss.token == 0 || !state.closed_loss.answered) continue;
+    const LogState::ClosedLoss loss = std::exchange(state.closed_loss, {});
+    const EpochEntry* entry = state.chain.Find(loss.epoch);
+    if (entry == nullptr || entry->last_lsn != loss.from - 1) {
+      return Reply(loss.token, StatusCode::kConflict,
+                   "the log's metadata were changed meanwhile, or could not be; ask again");
+    }
+    const std::string& name = state.chain.name;
+    Event& event = Record(
+        "data_lost", name, "",
+        "records " + std::to_string(loss.from.value()) + " to " + std::to_string(loss.to.value()) + " were given up");
+    event.details.emplace_back("lost_from", static_cast<int64_t>(loss.from.value()));
+    event.details.emplace_back("lost_to", static_cast<int64_t>(loss.to.value()));
+    // A primary's state may still hold what the log has lost: from its checkpoint others get it, too.
+    if (ServiceState* service = FindService(name);
+        service != nullptr && Node(service->owner).AppIs(AppRole::kPrimary, name)) {
+      Forget(Node(service->owner), name, CommandKind::kCheckpoint);
+      Ensure(Node(service->owner), MakeCommand(CommandKind::kCheckpoint, *service), options_.command_retry_ms);
+    }
+    const Json document = {{"service", name},
+                           {"epoch", loss.epoch.value()},
+                           {"lost_from", loss.from.value()},
+                           {"lost_to", loss.to.value()}};
+    return Reply(loss.token, StatusCode::kOk, "", document.dump());
+  }
 }
 
 }  // namespace understudy::coordinator

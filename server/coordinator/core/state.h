@@ -179,6 +179,14 @@ struct LogState {
   Chain chain;
   uint64_t version = 0;
   uint64_t told_at = 0;  // version upon which the service's replicas and ack_quorum were written last
+  // What an operator gives up of a closed epoch. Whether that was written, the chain tells.
+  struct ClosedLoss {
+    uint64_t token = 0;  // who waits; 0: nothing is under way
+    Epoch epoch;
+    Lsn from, to;
+    bool answered = false;  // the write was, one way or another
+  };
+  ClosedLoss closed_loss;
 };
 
 }  // namespace understudy::coordinator

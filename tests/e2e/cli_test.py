@@ -180,6 +180,7 @@ class BenchTest(unittest.TestCase):
                 for pid, words in servers.items():
                     if "log2" in words or "log3" in words:
                         os.kill(pid, signal.SIGKILL)  # one is left: no quorum
+                self.wait_for_processes(folder, 3)  # until they are gone an append may still be answered
                 process.terminate()
                 stderr = process.communicate(timeout=60)[1]
                 self.assertEqual(process.returncode, 1, stderr)

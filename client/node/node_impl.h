@@ -91,6 +91,7 @@ class NodeImpl : public Node {
   void OnApplied(Lsn lsn);
   void SetOwnerEndpoint(const std::string& endpoint);
   void PromotionBegins();
+  bool EndPromotionHold();
   void PromotionHoldEnds();
 
   // checkpoints.cc

@@ -161,11 +161,16 @@ void NodeImpl::PromotionBegins() {
   });
 }
 
-// Without a role: whoever was held is sent on, or told that there is no primary.
-void NodeImpl::PromotionHoldEnds() {
-  if (!std::exchange(promotion_told_, false)) return;
+// What the application is told next ends it; false: it was told something since.
+bool NodeImpl::EndPromotionHold() {
   runtime_.loop()->Cancel(promotion_timer_);
   promotion_timer_ = 0;
+  return std::exchange(promotion_told_, false);
+}
+
+// Without a role: whoever was held is sent on, or told that there is no primary.
+void NodeImpl::PromotionHoldEnds() {
+  if (!EndPromotionHold()) return;
   listener_thread_.Run([this, endpoint = owner_endpoint()] { listener_->OnNotPrimary(endpoint, /*drained=*/true); });
 }
 
@@ -256,10 +261,8 @@ void NodeImpl::BecomePrimary(const VersionedChain& chain) {
   older_checkpoint_lsn_ = listed.size() < 2 ? Lsn(0) : listed.front().lsn;
   SetOwnerEndpoint(options_.endpoint);
   role_.store(Role::kPrimary, std::memory_order_release);
-  promotion_told_ = false;
-  runtime_.loop()->Cancel(promotion_timer_);
-  promotion_timer_ = 0;
   const auto serve = [this, service = service_, applied = epoch.first_lsn - 1] {
+    EndPromotionHold();
     listener_thread_.Run([this, service, applied] { listener_->OnPrimary(service, applied); });
   };
   if (writer_->MayServe()) {
